@@ -1,0 +1,1 @@
+"""The rim: one outside system a file."""

@@ -1,0 +1,141 @@
+"""Airflow's public REST API, the few calls that `make up` and the demo need."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from nearline.errors import StackError
+
+
+class AirflowApi:
+    """One Airflow, as one user.
+
+    Parameters
+    ----------
+    url
+        Address of the API server, without a trailing slash.
+    user, password
+        Login of the simple auth manager. The password goes into the body of one request and nowhere else.
+    """
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
+        self._login = {"username": user, "password": password}
+        self._token: str | None = None
+        # This Airflow is on this machine: a proxy that the environment names must not see the login.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def health(self) -> dict[str, bool]:
+        """Whether each component is healthy; all False while the API server does not answer."""
+        try:
+            found = self._call("GET", "/api/v2/monitor/health", token=False)
+        except StackError:
+            found = {}
+        return {
+            name: (found.get(key) or {}).get("status") == "healthy"
+            for name, key in (
+                ("api-server", "metadatabase"),
+                ("scheduler", "scheduler"),
+                ("dag-processor", "dag_processor"),
+                ("triggerer", "triggerer"),
+            )
+        }
+
+    def dag_ids(self) -> set[str]:
+        """The DAGs that Airflow has parsed."""
+        return {dag["dag_id"] for dag in self._call("GET", "/api/v2/dags?limit=100")["dags"]}
+
+    def import_errors(self) -> list[str]:
+        """Why DAG files could not be parsed, one text a file."""
+        found = self._call("GET", "/api/v2/importErrors")["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace']}" for error in found]
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a run of ``dag_id`` with the params in ``conf``; returns the run's id."""
+        body = {"logical_date": None, "conf": conf or {}}
+        return str(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """State of a run: queued, running, success or failed."""
+        return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{_quoted(run_id)}")["state"])
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """State of each task of a run, "none" before it is scheduled."""
+        found = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances?limit=100")
+        return {task["task_id"]: task["state"] or "none" for task in found["task_instances"]}
+
+    def wait(
+        self, dag_id: str, run_id: str, *, timeout: float, on_change: Callable[[str, str], None] | None = None
+    ) -> dict[str, str]:
+        """Wait for a run to end and return the states of its tasks.
+
+        Parameters
+        ----------
+        timeout
+            Seconds.
+        on_change
+            Called with a task's id and its new state, each time one changes.
+
+        Raises
+        ------
+        StackError
+            When the run fails or is not over in time.
+        """
+        seen: dict[str, str] = {}
+        end = time.monotonic() + timeout
+        while True:
+            state = self.run_state(dag_id, run_id)
+            tasks = self.task_states(dag_id, run_id)
+            for task, task_state in tasks.items():
+                if on_change is not None and seen.get(task) != task_state:
+                    on_change(task, task_state)
+            seen = tasks
+            if state == "success":
+                return tasks
+            if state == "failed":
+                failed = [task for task, task_state in tasks.items() if task_state == "failed"]
+                texts = [f"{task}:\n{self.task_log(dag_id, run_id, task)}" for task in failed[:2]]
+                raise StackError(f"The run {run_id} of {dag_id} failed in {', '.join(failed)}.\n" + "\n".join(texts))
+            if time.monotonic() > end:
+                raise StackError(
+                    f"The run {run_id} of {dag_id} was not over after {timeout:.0f} seconds; its tasks: {tasks}. "
+                    f"Fix: look at {self.url}/dags/{dag_id}."
+                )
+            time.sleep(0.5)
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, *, lines: int = 30) -> str:
+        """The last lines that a task wrote, of its newest try."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}"
+        try_number = self._call("GET", path)["try_number"]
+        content = self._call("GET", f"{path}/logs/{try_number}")["content"]
+        events = [item.get("event", "") if isinstance(item, dict) else str(item) for item in content]
+        return "\n".join(f"  {event}" for event in events[-lines:])
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None, *, token: bool = True) -> Any:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token:
+            if self._token is None:
+                self._token = str(self._call("POST", "/auth/token", self._login, token=False)["access_token"])
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
+        try:
+            with self._opener.open(request, timeout=20) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as problem:
+            if token and problem.code == 401:  # a token lives for a day; a stack may live for longer
+                self._token = None
+            detail = problem.read().decode(errors="replace")[:500]
+            raise StackError(f"Airflow answered {method} {path} with {problem.code}: {detail}") from None
+        except (OSError, ValueError) as problem:
+            raise StackError(f"Airflow at {self.url} does not answer ({problem}). Fix: `make up`.") from None
+
+
+def _quoted(text: str) -> str:
+    return urllib.parse.quote(text, safe="")

@@ -1,0 +1,120 @@
+"""Postgres: connections, the named queries of sql/queries, and binary COPY."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from nearline.adapters import embedded_postgres
+from nearline.errors import DatabaseError
+from nearline.settings import Settings
+
+ENGINE = "nearline_engine"
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def sql_folder() -> Path:
+    """Folder ``sql/``: inside the installed package, or beside ``jobs/`` in a checkout.
+
+    Raises
+    ------
+    DatabaseError
+        When neither is there.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "sql", package.parents[1] / "sql"):
+        if (folder / "migrations").is_dir():
+            return folder
+    raise DatabaseError(f"sql/ is neither in {package} nor in {package.parents[1]}. Fix: install Nearline again.")
+
+
+@cache
+def queries(name: str) -> dict[str, sql.SQL]:
+    """Named blocks of ``sql/queries/<name>.sql``, ready to execute or to ``format``.
+
+    >>> sorted(parse_queries("-- one --\\nselect 1;\\n-- two --\\n-- why\\nselect 2;"))
+    ['one', 'two']
+    """
+    text = (sql_folder() / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+    return {block: sql.SQL(body) for block, body in parse_queries(text).items()}  # type: ignore[arg-type]
+
+
+def parse_queries(text: str) -> dict[str, str]:
+    """Split a file of named blocks at its ``-- name --`` lines."""
+    parts = re.split(r"^-- (\w+) --$", text, flags=re.MULTILINE)
+    return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def dsn(settings: Settings) -> str:
+    """The DSN to connect to: the one that is set, or the embedded server's."""
+    return settings.dsn or embedded_postgres.dsn(settings)
+
+
+def connect(settings: Settings, *, role: str | None = ENGINE, autocommit: bool = False) -> Connection:
+    """Connect, act as ``role`` (None: as who logged in), and send and receive vectors in binary.
+
+    Raises
+    ------
+    DatabaseError
+        When the server cannot be reached, the role is not there or not granted, or pgvector is missing. The message
+        names host and database, never user or password.
+    """
+    address = dsn(settings)
+    place = conninfo_to_dict(address)
+    where = f"{place.get('host', 'the local socket')}, database {place.get('dbname', 'of the user')}"
+    try:
+        connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as problem:
+        fix = "check NEARLINE_DSN and that the server runs" if settings.dsn else "start it with `make up`"
+        reason = str(problem).splitlines()[0].rsplit("failed: ", maxsplit=1)[-1]
+        raise DatabaseError(f"Postgres at {where} cannot be reached: {reason}. Fix: {fix}.") from None
+    try:
+        if role:
+            connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+            register_vector(connection)
+    except psycopg.errors.InvalidParameterValue:
+        connection.close()
+        raise DatabaseError(
+            f"Postgres at {where} has no role {role}. Fix: deploy the schema with `make migrate`."
+        ) from None
+    except psycopg.errors.InsufficientPrivilege:
+        connection.close()
+        raise DatabaseError(f"The user of the DSN may not act as {role}. Fix: grant {role} to it.") from None
+    except psycopg.ProgrammingError:
+        connection.close()
+        raise DatabaseError(
+            f"Postgres at {where} has no pgvector. Fix: deploy the schema with `make migrate`."
+        ) from None
+    connection.autocommit = autocommit
+    return connection
+
+
+def copy_rows(
+    connection: Connection, table: str, columns: Sequence[str], types: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> int:
+    """Binary COPY into ``nearline_data.<table>``; returns the number of rows.
+
+    Parameters
+    ----------
+    types
+        Postgres type of each column; binary COPY converts nothing, so they must be the table's own.
+    """
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+        sql.Identifier("nearline_data", table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    count = 0
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+            count += 1
+    return count

@@ -1,0 +1,1 @@
+"""Pure: standard library and numpy only; no clock, no network, no environment."""

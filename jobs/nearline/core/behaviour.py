@@ -1,0 +1,172 @@
+"""What people did, as arrays: the ledger of many people, and one person's newest events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearline.core.interest import DIM, check_vectors
+from nearline.errors import InputError
+
+UNKNOWN_KIND = "unknown"
+"""Index 0 of every vocabulary of kinds: an event of a kind that came after the training."""
+GAP_BUCKETS = 34
+"""Bucket 0: the first event; 1: same second; then one for each doubling, the last for more than 68 years."""
+SEARCH = "search"
+"""The kind of event whose text is a query."""
+
+
+@dataclass(frozen=True)
+class History:
+    """One person's newest events, oldest first.
+
+    Attributes
+    ----------
+    vectors
+        float32 (t, DIM): the item's vector, or the query's for a search.
+    kinds
+        t event kinds such as "view".
+    occurred_at
+        float64 (t,): seconds since 1970 UTC, never falling.
+    """
+
+    vectors: np.ndarray
+    kinds: Sequence[str]
+    occurred_at: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.kinds)
+        if self.vectors.shape != (count, DIM) or np.shape(self.occurred_at) != (count,):
+            raise InputError(
+                f"A history needs one vector of {DIM}, one kind and one time an event, saw vectors "
+                f"{self.vectors.shape}, {count} kinds, times {np.shape(self.occurred_at)}."
+            )
+        check_vectors(self.vectors, "history")
+        if count and (np.diff(self.occurred_at) < 0).any():
+            raise InputError("A history runs from the oldest event to the newest, saw times that go back. Fix: sort it.")
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def newest(self, count: int) -> History:
+        """Return the newest ``count`` events."""
+        start = max(len(self) - count, 0)
+        return History(self.vectors[start:], self.kinds[start:], self.occurred_at[start:])
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All events of many people, sorted by person and time. Row i of each array is one event.
+
+    Attributes
+    ----------
+    users, items, queries, kinds
+        The names behind the codes; ``kinds[0]`` is `UNKNOWN_KIND`.
+    user, item, query, kind
+        int64 (n,): codes; item or query is -1 where the event has none.
+    weight
+        float32 (n,): what the event's kind says about liking, negative for a dislike.
+    time
+        float64 (n,): seconds since 1970 UTC.
+    """
+
+    users: Sequence[str]
+    items: Sequence[str]
+    queries: Sequence[str]
+    kinds: Sequence[str]
+    user: np.ndarray
+    item: np.ndarray
+    query: np.ndarray
+    kind: np.ndarray
+    weight: np.ndarray
+    time: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def positive(self) -> np.ndarray:
+        """Bool (n,): events that speak for an item."""
+        return (self.item >= 0) & (self.weight > 0)
+
+    def before(self, time: float) -> Ledger:
+        """Return the events strictly before ``time``, with the same names."""
+        return self.only(self.time < time)
+
+    def only(self, chosen: np.ndarray) -> Ledger:
+        """Return the chosen events (mask or ascending positions), with the same names."""
+        columns = (self.user, self.item, self.query, self.kind, self.weight, self.time)
+        return Ledger(self.users, self.items, self.queries, self.kinds, *(column[chosen] for column in columns))
+
+
+def make_ledger(
+    *,
+    user_ids: Sequence[str],
+    item_ids: Sequence[str | None],
+    kinds: Sequence[str],
+    texts: Sequence[str | None],
+    times: np.ndarray,
+    catalogue: Sequence[str],
+    kind_weights: Mapping[str, float],
+) -> Ledger:
+    """Code and sort events. Rows in any order give the same ledger; ties in time are sorted by item, query and kind.
+
+    Parameters
+    ----------
+    user_ids, item_ids, kinds, texts
+        n values; a text counts where the kind is "search". An event of an item outside the catalogue, and one
+        with neither item nor query, tells the model nothing and is left out.
+    times
+        float64 (n,), seconds since 1970 UTC.
+    catalogue
+        Every item id, in the order of the item codes.
+    kind_weights
+        Weight of each kind; a kind not listed weighs 1.
+    """
+    item_code = {name: code for code, name in enumerate(catalogue)}
+    vocabulary = [UNKNOWN_KIND, *sorted(set(kind_weights) - {UNKNOWN_KIND})]
+    kind_code = {name: code for code, name in enumerate(vocabulary)}
+    query_texts = [
+        " ".join(text.split()) if kind == SEARCH and text and text.strip() else None
+        for kind, text in zip(kinds, texts, strict=True)
+    ]
+    users = sorted(set(user_ids))
+    queries = sorted({text for text in query_texts if text is not None})
+    user_code = {name: code for code, name in enumerate(users)}
+    query_code = {name: code for code, name in enumerate(queries)}
+
+    user = np.fromiter((user_code[name] for name in user_ids), np.int64, len(user_ids))
+    item = np.fromiter((-1 if name is None else item_code.get(name, -1) for name in item_ids), np.int64, len(user))
+    query = np.fromiter((-1 if text is None else query_code[text] for text in query_texts), np.int64, len(user))
+    kind = np.fromiter((kind_code.get(name, 0) for name in kinds), np.int64, len(user))
+    weight = np.fromiter((kind_weights.get(name, 1.0) for name in kinds), np.float32, len(user))
+    time = np.asarray(times, dtype=np.float64)
+    order = np.lexsort((kind, query, item, time, user))
+    order = order[(item[order] >= 0) | (query[order] >= 0)]
+    return Ledger(users, list(catalogue), queries, vocabulary, *(c[order] for c in (user, item, query, kind, weight, time)))
+
+
+def gap_buckets(occurred_at: np.ndarray) -> np.ndarray:
+    """How long ago the event before was, as int64 buckets (t,) that double in width.
+
+    >>> gap_buckets(np.array([100.0, 100.0, 101.0, 160.0]))
+    array([0, 1, 2, 6])
+    """
+    buckets = np.zeros(len(occurred_at), dtype=np.int64)
+    gaps = np.maximum(np.diff(occurred_at), 0.0)
+    buckets[1:] = np.minimum(1 + np.floor(np.log2(1.0 + gaps)), GAP_BUCKETS - 1)
+    return buckets
+
+
+def run_starts(*columns: np.ndarray) -> np.ndarray:
+    """For each row, int64 (n,): the first row of its run of rows that are equal in all sorted ``columns``.
+
+    >>> run_starts(np.array([0, 0, 1, 1]), np.array([5, 6, 6, 6]))
+    array([0, 1, 2, 2])
+    """
+    rows = np.arange(len(columns[0]))
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return np.maximum.accumulate(np.where(new, rows, 0)) if len(rows) else rows

@@ -1,0 +1,32 @@
+"""How two views of interest become one score; the same formula is served in SQL by nearline.recommend.
+
+    z(item) = (<u, v_item> - <u, m>) / sqrt(u' C u)       m, C: mean and covariance of the catalogue's vectors
+    t(item) = sum over the last 25 item events of exp(-position / 4) * max(kind weight, 0) * w(event's item -> item),
+              divided by its maximum over items
+    score(item) = z(item) + transition_weight * t(item)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nearline.core.interest import catalogue_moments
+
+TRANSITION_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+"""What the validation window chooses from."""
+SMALLEST_SPREAD = 1e-9
+"""Below this every item scores alike: z is 0 rather than noise."""
+
+
+def standard_scores(interests: np.ndarray, item_vectors: np.ndarray) -> np.ndarray:
+    """z, float32 (n, m): scores of interests (n, DIM) for items (m, DIM), mean 0 and spread 1 over the catalogue."""
+    mean, covariance = catalogue_moments(item_vectors)
+    centre = (interests @ mean)[:, None]
+    spread = np.sqrt(np.maximum(np.einsum("nd,de,ne->n", interests, covariance, interests), 0.0))[:, None]
+    raw = interests @ item_vectors.T - centre
+    return np.divide(raw, spread, out=np.zeros_like(raw), where=spread > SMALLEST_SPREAD).astype(np.float32)
+
+
+def blend(z: np.ndarray, t: np.ndarray, transition_weight: float) -> np.ndarray:
+    """z + transition_weight * t, each (n, m)."""
+    return z + np.float32(transition_weight) * t

@@ -1,0 +1,87 @@
+"""The Markov view of interest: what people met after an item, and what a person's last events point to.
+
+A pair (i, j) counts when a person first met j within the next 10 first meetings after i, at a later moment, with
+weight 1 / sqrt(distance). The table keeps, for each i, the 100 largest of
+
+    w(i, j) = c(i, j) / sqrt(out(i) * in(j)),    out(i) = sum_j c(i, j),    in(j) = sum_i c(i, j)
+
+The job that fills it counts in Spark; `transition_table` is its twin for small data and for judging a validation
+window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearline.core.behaviour import Ledger
+from nearline.core.split import first_interactions
+
+WINDOW = 10
+SUCCESSORS = 100
+LAST_EVENTS = 25
+RECENCY = 4.0
+"""The event at position p, counted from the newest, weighs exp(-p / RECENCY)."""
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Sparse rows: ``next_item[i]`` follows ``item[i]`` with ``weight[i]``; sorted by item, then falling weight."""
+
+    item: np.ndarray
+    next_item: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+
+def transition_table(ledger: Ledger, window: int = WINDOW, successors: int = SUCCESSORS) -> Transitions:
+    """Count and normalise the transitions of a ledger, whose items are integer codes."""
+    met = ledger.only(first_interactions(ledger))
+    pieces = []
+    for distance in range(1, window + 1):
+        left, right = slice(0, -distance), slice(distance, None)
+        # The same moment gives no direction: what was bought together did not follow one another.
+        kept = (met.user[left] == met.user[right]) & (met.time[left] < met.time[right])
+        pieces.append((met.item[left][kept], met.item[right][kept], np.full(kept.sum(), distance**-0.5)))
+    item, following, count = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    size = max(len(ledger.items), 1)
+    keys, place = np.unique(item * size + following, return_inverse=True)
+    count = np.bincount(place, weights=count, minlength=len(keys))
+    item, following = keys // size, keys % size
+    outgoing, incoming = np.bincount(item, count, size), np.bincount(following, count, size)
+    return top_successors(item, following, count / np.sqrt(outgoing[item] * incoming[following]), successors)
+
+
+def top_successors(item: np.ndarray, next_item: np.ndarray, weight: np.ndarray, most: int = SUCCESSORS) -> Transitions:
+    """Sort and keep the ``most`` heaviest successors of each item; equal weights by item code."""
+    order = np.lexsort((next_item, -weight, item))
+    item, next_item, weight = item[order], next_item[order], weight[order]
+    place = np.arange(len(item)) - np.searchsorted(item, item)
+    kept = place < most
+    return Transitions(item[kept], next_item[kept], weight[kept].astype(np.float32))
+
+
+def transition_scores(
+    table: Transitions, histories: list[tuple[np.ndarray, np.ndarray]], item_count: int
+) -> np.ndarray:
+    """t(item) of `nearline.core.blend`, float32 (n, item_count), each row divided by its maximum (0 where none).
+
+    Parameters
+    ----------
+    histories
+        For each person the codes and kind weights of their item events, oldest first; searches left out.
+    """
+    starts = np.searchsorted(table.item, np.arange(item_count + 1))
+    scores = np.zeros((len(histories), item_count), dtype=np.float32)
+    for row, (items, weights) in zip(scores, histories, strict=True):
+        newest = zip(items[::-1][:LAST_EVENTS], weights[::-1][:LAST_EVENTS], strict=True)
+        for position, (item, weight) in enumerate(newest):
+            span = slice(starts[item], starts[item + 1])
+            # An item follows another once, so that plain addition to the chosen places is enough.
+            row[table.next_item[span]] += np.exp(-position / RECENCY) * max(weight, 0.0) * table.weight[span]
+        if row.max(initial=0.0) > 0:
+            row /= row.max()
+    return scores

@@ -1,0 +1,81 @@
+"""Score a ledger's later first meetings by each view of interest, as they are served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearline.core.behaviour import History, Ledger
+from nearline.core.split import history_bounds
+from nearline.core.transitions import LAST_EVENTS, Transitions, transition_scores
+from nearline.models.interest_model import InterestModel
+
+
+@dataclass(frozen=True)
+class Window:
+    """Test interactions: rows of a ledger, each predicted from what its person did strictly before.
+
+    Attributes
+    ----------
+    start, end
+        Bounds of each row's history in the ledger.
+    """
+
+    ledger: Ledger
+    rows: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    @classmethod
+    def of(cls, ledger: Ledger, rows: np.ndarray) -> Window:
+        """Find the histories of ``rows``."""
+        return cls(ledger, rows, *history_bounds(ledger, rows))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Item codes that came next, int64 (n,)."""
+        return self.ledger.item[self.rows]
+
+    def part(self, chosen: slice) -> Window:
+        """Return some of the rows."""
+        return Window(self.ledger, self.rows[chosen], self.start[chosen], self.end[chosen])
+
+    def known(self) -> np.ndarray:
+        """Bool (n, items): items in each history, which are never recommended."""
+        known = np.zeros((len(self), len(self.ledger.items)), dtype=bool)
+        for line, start, end in zip(known, self.start, self.end, strict=True):
+            items = self.ledger.item[start:end]
+            line[items[items >= 0]] = True
+        return known
+
+    def item_histories(self, most: int = LAST_EVENTS) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Codes and kind weights of each person's newest item events, oldest first."""
+        found = []
+        for start, end in zip(self.start, self.end, strict=True):
+            rows = np.arange(start, end)[self.ledger.item[start:end] >= 0][-most:]
+            found.append((self.ledger.item[rows], self.ledger.weight[rows]))
+        return found
+
+    def histories(self, item_vectors: np.ndarray, query_vectors: np.ndarray, most: int) -> list[History]:
+        """What the interest model reads: the newest ``most`` events of each person."""
+        table = np.concatenate([item_vectors, query_vectors])
+        code = np.where(self.ledger.item >= 0, self.ledger.item, len(item_vectors) + self.ledger.query)
+        found = []
+        for start, end in zip(np.maximum(self.start, self.end - most), self.end, strict=True):
+            kinds = [self.ledger.kinds[kind] for kind in self.ledger.kind[start:end]]
+            found.append(History(table[code[start:end]], kinds, self.ledger.time[start:end]))
+        return found
+
+
+def interests_of(model: InterestModel, window: Window, items: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Interest of each row's person at that moment, float32 (n, DIM)."""
+    return model.interests(window.histories(items, queries, model.history_length))
+
+
+def transition_view(window: Window, table: Transitions) -> np.ndarray:
+    """t of `nearline.core.blend` for each row, float32 (n, items)."""
+    return transition_scores(table, window.item_histories(), len(window.ledger.items))

@@ -1,0 +1,170 @@
+"""The interest model: both language models behind one door, as every job and the registry use it.
+
+    model = InterestModel.load(folder)
+    items = model.item_vectors(item_ids, texts)       # what is published to Postgres
+    interests = model.interests(histories)            # what the nearline job writes
+    scores = interests @ items.T
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nearline.core.behaviour import UNKNOWN_KIND, History, gap_buckets
+from nearline.core.interest import DIM, check_vectors
+from nearline.errors import ModelError
+from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
+from nearline.models.text_model import TextModel, by_length, use_threads
+
+BATCH = 128
+FORMAT = 1
+"""Of the folder; a folder of another format is refused."""
+
+
+@dataclass
+class InterestModel:
+    """A trained text model and behaviour model with the residuals of the items they know.
+
+    Attributes
+    ----------
+    kinds
+        Vocabulary of event kinds; index 0 is the unknown one.
+    residual_item_ids, residuals
+        Items met in training, and float32 (n, DIM) what behaviour said about them.
+    notes
+        Plain values that travel with the model in model.json, such as ``transition_weight``.
+    """
+
+    text: TextModel
+    behaviour: BehaviourModel
+    kinds: list[str]
+    residual_item_ids: list[str]
+    residuals: np.ndarray
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_vectors(self.residuals, "residuals.npy")
+        self._residual_row = {item_id: row for row, item_id in enumerate(self.residual_item_ids)}
+        self._kind_code = {kind: code for code, kind in enumerate(self.kinds)}
+        if len(self._residual_row) != len(self.residuals) or self.kinds[:1] != [UNKNOWN_KIND]:
+            raise ModelError(
+                f"Expected one residual for each of {len(self._residual_row)} items and the kinds to begin with "
+                f"{UNKNOWN_KIND!r}, saw {len(self.residuals)} residuals and kinds {self.kinds[:1]}. Fix: train again."
+            )
+        self.text.eval().requires_grad_(False)
+        self.behaviour.eval().requires_grad_(False)
+
+    @property
+    def transition_weight(self) -> float:
+        """Weight of the transitions in the blend, chosen on the validation window."""
+        return float(self.notes.get("transition_weight", 0.0))
+
+    @property
+    def history_length(self) -> int:
+        """How many of a person's newest events are read."""
+        return self.behaviour.config.history_length
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int | None = None) -> InterestModel:
+        """Load a model folder.
+
+        Raises
+        ------
+        ModelError
+            If the folder is missing, incomplete or of another format.
+        """
+        folder = Path(folder)
+        use_threads(threads)
+        try:
+            described = json.loads((folder / "model.json").read_text())
+            if described["format"] != FORMAT:
+                raise ModelError(f"{folder}: expected format {FORMAT}, saw {described['format']}. Fix: train again.")
+            behaviour = BehaviourModel(BehaviourConfig(**described["behaviour"]))
+            behaviour.load_state_dict(torch.load(folder / "behaviour.pt", map_location="cpu", weights_only=True))
+            ids = json.loads((folder / "residual_item_ids.json").read_text())
+            residuals = np.load(folder / "residuals.npy", allow_pickle=False)
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+            raise ModelError(
+                f"Expected a complete model in {folder}: {type(problem).__name__}: {problem}. "
+                "Fix: run the daily training, or delete the folder so that it is fetched again."
+            ) from problem
+        text = TextModel.load(folder / "text", described["max_tokens"])
+        return cls(text, behaviour, described["kinds"], ids, residuals, described["notes"])
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder: complete, or not at all."""
+        folder = Path(folder)
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self.text.save(partial / "text")
+        torch.save(self.behaviour.state_dict(), partial / "behaviour.pt")
+        np.save(partial / "residuals.npy", self.residuals)
+        (partial / "residual_item_ids.json").write_text(json.dumps(self.residual_item_ids))
+        described = {
+            "format": FORMAT,
+            "dim": DIM,
+            "behaviour": self.behaviour.config.as_dict(),
+            "max_tokens": self.text.max_tokens,
+            "kinds": self.kinds,
+            "notes": self.notes,
+        }
+        (partial / "model.json").write_text(json.dumps(described, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+    def text_vectors(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of the text model before the projection, float32 (n, text width)."""
+        return self.text.encode(texts)
+
+    @torch.inference_mode()
+    def project(self, text_vectors: np.ndarray) -> np.ndarray:
+        """Place text vectors (n, text width) in the space of interests: float32 (n, DIM)."""
+        placed: np.ndarray = self.behaviour.project(torch.from_numpy(np.ascontiguousarray(text_vectors))).numpy()
+        return placed
+
+    def residual(self, item_ids: Sequence[str]) -> np.ndarray:
+        """What behaviour says about items beyond their text, float32 (n, DIM); zero for an item never seen."""
+        rows = np.fromiter((self._residual_row.get(item_id, -1) for item_id in item_ids), np.int64, len(item_ids))
+        return np.concatenate([self.residuals, np.zeros((1, DIM), np.float32)])[rows]
+
+    def item_vectors(self, item_ids: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+        """Vectors to publish, float32 (n, DIM). ``texts`` come from `nearline.core.item_text.item_text`."""
+        return self.project(self.text_vectors(texts)) + self.residual(item_ids)
+
+    def query_vectors(self, queries: Sequence[str]) -> np.ndarray:
+        """Vectors of what people typed, float32 (n, DIM)."""
+        return self.project(self.text_vectors(queries))
+
+    @torch.inference_mode()
+    def interests(self, histories: Sequence[History]) -> np.ndarray:
+        """Interest after the newest event of each history, float32 (n, DIM); zero where a history is empty."""
+        interests = np.zeros((len(histories), DIM), dtype=np.float32)
+        newest = [history.newest(self.history_length) for history in histories]
+        filled = [row for row, history in enumerate(newest) if len(history)]
+        for chosen in by_length([len(newest[row]) for row in filled], BATCH):
+            rows = [filled[place] for place in chosen]
+            interests[rows] = self._batch([newest[row] for row in rows])
+        return interests
+
+    def _batch(self, histories: list[History]) -> np.ndarray:
+        longest = max(len(history) for history in histories)
+        vectors = torch.zeros(len(histories), longest, DIM)
+        kinds, gaps, mask = (torch.zeros(len(histories), longest, dtype=torch.long) for _ in range(3))
+        for row, history in enumerate(histories):
+            here = (row, slice(0, len(history)))
+            vectors[here] = torch.from_numpy(np.ascontiguousarray(history.vectors, dtype=np.float32))
+            kinds[here] = torch.tensor([self._kind_code.get(kind, 0) for kind in history.kinds])
+            gaps[here] = torch.from_numpy(gap_buckets(np.asarray(history.occurred_at, dtype=np.float64)))
+            mask[here] = 1
+        last = torch.tensor([len(history) - 1 for history in histories])
+        after: np.ndarray = self.behaviour(vectors, kinds, gaps, mask)[torch.arange(len(histories)), last].numpy()
+        return after

@@ -1,0 +1,111 @@
+"""Fine-tune the text model on what people take together and on what they took after a search.
+
+Contrastive, with the rest of the batch as negatives (InfoNCE, both directions): two texts of a pair should be closer
+to each other than to any other text of the batch. Only the upper layers learn: the lower ones hold the language, and
+running them without gradient halves the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from nearline.models.text_model import TextModel
+
+Log = Callable[[dict[str, float], int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTraining:
+    """How the text model is trained."""
+
+    #: Optimiser steps.
+    steps: int = 80
+    #: Pairs a step, each the negatives of all others.
+    batch: int = 32
+    #: Upper encoder layers that learn.
+    upper_layers: int = 2
+    #: The usual value for unit vectors; 1 / 20.
+    temperature: float = 0.05
+    learning_rate: float = 5e-5
+    weight_decay: float = 0.01
+    #: Share of the steps in which the learning rate rises; it falls linearly after that.
+    warm_up: float = 0.1
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class TextPairs:
+    """Pairs of texts by position in ``texts``: left (n,), right (n,), and weight (n,) that pairs are drawn by."""
+
+    texts: Sequence[str]
+    left: np.ndarray
+    right: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+def train_text_model(model: TextModel, pairs: TextPairs, config: TextTraining, log: Log) -> None:
+    """Train in place. Without pairs or steps the model stays as it is."""
+    if not len(pairs) or not config.steps:
+        return
+    torch.manual_seed(config.seed)
+    random = np.random.default_rng(config.seed)
+    trained = freeze_lower_layers(model, config.upper_layers)
+    optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+    warm = max(int(config.steps * config.warm_up), 1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min((step + 1) / warm, (config.steps - step) / max(config.steps - warm, 1))
+    )
+    tokens = model.tokens(pairs.texts)
+    chance = pairs.weight / pairs.weight.sum()
+    model.train()
+    for step in range(config.steps):
+        drawn = random.choice(len(pairs), config.batch, p=chance)
+        left, right = pairs.left[drawn], pairs.right[drawn]
+        vectors = functional.normalize(model([tokens[row] for row in np.concatenate([left, right])]), dim=1)
+        loss = contrastive_loss(*vectors.split(config.batch), left, right, config.temperature)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        log({"text_loss": float(loss)}, step)
+    model.eval().requires_grad_(False)
+
+
+def contrastive_loss(
+    left: torch.Tensor, right: torch.Tensor, left_text: np.ndarray, right_text: np.ndarray, temperature: float
+) -> torch.Tensor:
+    """InfoNCE in both directions of unit vectors (n, width); ``left_text`` and ``right_text`` (n,) say which text.
+
+    Another pair's right text is no negative where it, or its partner, is one of this pair's own texts.
+    """
+    logits = left @ right.T / temperature  # (n, n)
+    same = (
+        (left_text[:, None] == left_text)
+        | (right_text[:, None] == right_text)
+        | (left_text[:, None] == right_text)
+        | (right_text[:, None] == left_text)
+    )
+    np.fill_diagonal(same, False)
+    logits = logits.masked_fill(torch.from_numpy(same).to(logits.device), float("-inf"))
+    truth = torch.arange(len(left), device=logits.device)
+    return (functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)) / 2
+
+
+def freeze_lower_layers(model: TextModel, upper_layers: int) -> list[torch.nn.Parameter]:
+    """Let only the last ``upper_layers`` blocks learn; return their parameters.
+
+    Autograd skips what needs no gradient, so the lower layers run as fast as without training.
+    """
+    model.requires_grad_(False)
+    blocks = next(part for part in model.encoder.modules() if isinstance(part, torch.nn.ModuleList))
+    for block in blocks[len(blocks) - min(upper_layers, len(blocks)) :]:
+        block.requires_grad_(True)
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]

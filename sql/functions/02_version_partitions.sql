@@ -1,0 +1,67 @@
+create or replace function nearline_data._drop_version_partitions(of_version integer)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    parent text;
+begin
+    if exists (select from nearline_data.live_version l where l.model_version = of_version) then
+        raise exception 'model version % is live', of_version
+            using errcode = '55006', hint = 'Publish another version first.';
+    end if;
+    foreach parent in array array['item_embedding', 'item_transition', 'query_embedding', 'user_interest'] loop
+        if to_regclass('nearline_data.' || parent || '_v' || of_version) is not null then
+            execute format('drop table nearline_data.%I', parent || '_v' || of_version);
+        end if;
+    end loop;
+    delete from nearline_data.cursor c where c.model_version = of_version;
+end
+$$;
+comment on function nearline_data._drop_version_partitions is 'Removes the vectors of a version that is not live; its row and its promotions stay.';
+
+create or replace function nearline_data._create_version_partitions(of_version integer)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Starts a version from nothing, whatever an earlier try that died has left.
+declare
+    parent text;
+begin
+    perform nearline_data._drop_version_partitions(of_version);
+    foreach parent in array array['item_embedding', 'item_transition', 'query_embedding', 'user_interest'] loop
+        execute format('create table nearline_data.%I partition of nearline_data.%I for values in (%s)', parent || '_v' || of_version, parent, of_version);
+        execute format('comment on table nearline_data.%I is %L', parent || '_v' || of_version, 'Model version ' || of_version || '.');
+    end loop;
+end
+$$;
+comment on function nearline_data._create_version_partitions is 'Makes empty partitions for a version that is to be loaded.';
+
+create or replace function nearline_data._index_version(of_version integer)
+returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+-- After loading, never before: an HNSW graph is built many times faster at once than row by row.
+declare
+    embeddings constant text := 'item_embedding_v' || of_version;
+    transitions constant text := 'item_transition_v' || of_version;
+    items integer;
+begin
+    execute format('select count(*) from nearline_data.%I', embeddings) into items;
+    -- About 1.3 kB an item holds 128 numbers and 16 neighbours in memory; a build that spills is much slower.
+    perform set_config('maintenance_work_mem', greatest(64, least(4096, 32 + items * 1.3 / 1024))::integer || 'MB', true);
+    execute format('create unique index %I on nearline_data.%I (item_id)', embeddings || '_item_id_idx', embeddings);
+    execute format('create index %I on nearline_data.%I using hnsw (vector vector_ip_ops)', embeddings || '_vector_idx', embeddings);
+    execute format('create unique index %I on nearline_data.%I (item_id, next_item_id) include (weight)', transitions || '_item_id_idx', transitions);
+    execute format('comment on index nearline_data.%I is %L', embeddings || '_item_id_idx', 'nearline.similar_items, reasons, refresh_interests.');
+    execute format('comment on index nearline_data.%I is %L', embeddings || '_vector_idx', 'nearline.recommend: the items nearest to an interest.');
+    execute format('comment on index nearline_data.%I is %L', transitions || '_item_id_idx', 'nearline.recommend: likely successors.');
+    execute format('analyze nearline_data.%I', embeddings);
+    execute format('analyze nearline_data.%I', transitions);
+    update nearline_data.model_version m set item_count = items where m.model_version = of_version;
+    return items;
+end
+$$;
+comment on function nearline_data._index_version is 'Indexes and analyses a loaded version; returns its number of items.';

@@ -1,0 +1,50 @@
+create or replace function nearline_data._archivable_partitions(hot_days integer)
+returns table (partition_name text, from_time timestamptz, until_time timestamptz, row_count bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+declare
+    newest timestamptz := (select max(e.occurred_at) from nearline_data.event e);
+    bounds text[];
+begin
+    for partition_name, bounds in
+        select c.relname, regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(.+)''\) TO \(''(.+)''\)')
+        from pg_inherits h
+        join pg_class c on c.oid = h.inhrelid
+        where h.inhparent = 'nearline_data.event'::regclass
+        order by c.relname
+    loop
+        from_time := bounds[1];
+        until_time := bounds[2];
+        continue when until_time > newest - make_interval(days => hot_days);
+        execute format('select count(*) from nearline_data.%I', partition_name) into row_count;
+        continue when row_count = 0;
+        return next;
+    end loop;
+end
+$$;
+comment on function nearline_data._archivable_partitions is 'Partitions of event that are wholly older than so many days before the newest event, and not empty.';
+
+create or replace function nearline_data._drop_archived_partition(partition_name text, archived_rows bigint)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found bigint;
+begin
+    if not exists (select from pg_inherits h join pg_class c on c.oid = h.inhrelid
+                   where h.inhparent = 'nearline_data.event'::regclass and c.relname = partition_name) then
+        raise exception '% is not a partition of nearline_data.event', quote_literal(partition_name) using errcode = '42P01';
+    end if;
+    execute format('lock table nearline_data.%I in access exclusive mode', partition_name);
+    execute format('select count(*) from nearline_data.%I', partition_name) into found;
+    if found <> archived_rows then
+        raise exception '% has % rows, but % were archived', partition_name, found, archived_rows
+            using errcode = '40001', hint = 'An event arrived late. Run the archive again; nothing was dropped.';
+    end if;
+    execute format('drop table nearline_data.%I', partition_name);
+end
+$$;
+comment on function nearline_data._drop_archived_partition is 'Drops a partition of event if all of its rows are in the archive; otherwise an error and nothing dropped.';

@@ -1,0 +1,63 @@
+create or replace function nearline.record_event(
+    of_user text
+  , event_kind text
+  , on_item text default null
+  , with_text text default null
+  , with_value double precision default null
+  , happened_at timestamptz default null
+  , with_attributes jsonb default null
+  , with_id text default null
+)
+returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    id text := coalesce(with_id, gen_random_uuid()::text);
+    at timestamptz := coalesce(happened_at, clock_timestamp());
+begin
+    if coalesce(of_user, '') = '' then
+        raise exception 'of_user is %, expected the id of a person or session', coalesce(quote_literal(of_user), 'null')
+            using errcode = '22023', hint = 'For people who are not logged in use the id of their session.';
+    end if;
+    if not exists (select from nearline_data.event_kind k where k.kind = event_kind) then
+        raise exception 'event_kind is %, expected one of: %', coalesce(quote_literal(event_kind), 'null')
+          , (select string_agg(k.kind, ', ' order by k.kind) from nearline_data.event_kind k)
+            using errcode = '22023', hint = 'To add a kind, insert it into nearline_data.event_kind with its weight.';
+    end if;
+    if on_item is null and coalesce(with_text, '') = '' then
+        raise exception 'a % needs on_item, with_text or both', event_kind
+            using errcode = '22023', hint = 'A search has its query in with_text; everything else names its item in on_item.';
+    end if;
+    if length(with_text) > 10000 then
+        raise exception 'with_text has % characters, expected at most 10000', length(with_text)
+            using errcode = '22023', hint = 'Send the beginning: the language model reads no more than that.';
+    end if;
+    if at > clock_timestamp() + interval '5 minutes' then
+        raise exception 'happened_at is %, which is in the future', at
+            using errcode = '22023', hint = 'Check the clock of the sender, or leave happened_at out: the time is then now.';
+    end if;
+    if with_value in ('NaN', 'Infinity', '-Infinity') then
+        raise exception 'with_value is %, expected a finite number', with_value
+            using errcode = '22023', hint = 'Leave with_value out where there is no number.';
+    end if;
+    if on_item is not null and not exists (select from nearline_data.item i where i.item_id = on_item) then
+        raise warning 'item % is not in the catalogue yet; the event is kept and waits for it', quote_literal(on_item);
+    end if;
+    begin
+        insert into nearline_data.event (event_id, user_id, item_id, kind, text, value, attributes, occurred_at)
+        values (id, of_user, on_item, event_kind, nullif(with_text, ''), with_value, with_attributes, at)
+        on conflict do nothing;
+    exception when check_violation then  -- no partition for that time yet
+        perform nearline_data._ensure_event_partitions(at, at);
+        insert into nearline_data.event (event_id, user_id, item_id, kind, text, value, attributes, occurred_at)
+        values (id, of_user, on_item, event_kind, nullif(with_text, ''), with_value, with_attributes, at)
+        on conflict do nothing;
+    end;
+    return id;
+end
+$$;
+comment on function nearline.record_event is
+'Records what a person did; returns the event''s id. The same id and time again change nothing, so a retry is safe.
+  select nearline.record_event(of_user => ''u42'', event_kind => ''view'', on_item => ''page-7'');
+  select nearline.record_event(of_user => ''u42'', event_kind => ''search'', with_text => ''light rain jacket'');';

@@ -1,0 +1,34 @@
+create or replace function nearline.similar_items(to_item text, max_items integer default 10, item_kinds text[] default null)
+returns table (list_position integer, item_id text, kind text, title text, similarity real, model_version integer)
+language sql stable security definer parallel safe
+begin atomic
+    with origin as materialized (
+        select e.model_version, e.vector
+        from nearline_data.item_embedding e
+        where e.model_version = (select l.model_version from nearline_data.live_version l)
+          and e.item_id = to_item
+    ), nearest as materialized (
+        -- The index is by inner product; more than asked for are taken and put into the order of the angle.
+        select e.item_id, e.vector
+        from nearline_data.item_embedding e
+        where e.model_version = (select o.model_version from origin o)
+          and (item_kinds is null or e.kind = any (item_kinds))
+          and e.item_id <> to_item
+        order by e.vector <#> (select o.vector from origin o)
+        limit 2 * greatest(least(max_items, 1000), 0) + 200
+    )
+    select row_number() over (order by n.vector <=> o.vector, i.item_id)::integer
+         , i.item_id
+         , i.kind
+         , i.title
+         , (1 - (n.vector <=> o.vector))::real
+         , o.model_version
+    from nearest n
+    cross join origin o
+    join nearline_data.item i on i.item_id = n.item_id and i.is_active
+    order by n.vector <=> o.vector, i.item_id
+    limit greatest(least(max_items, 1000), 0);
+end;
+comment on function nearline.similar_items is
+'Items that mean nearly the same to people as a given one, nearest first. similarity: cosine, from -1 to 1. No rows for an item the live model does not know.
+  select * from nearline.similar_items(to_item => ''item-6'', item_kinds => array[''product'']);';

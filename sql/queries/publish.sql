@@ -1,0 +1,28 @@
+-- Blocks of embed_items, rebuild_interests and publish.
+
+-- begin_version --
+insert into nearline_data.model_version (model_version, mlflow_run_id, transition_weight, fallback_scale, metrics)
+values (%(model_version)s, %(mlflow_run_id)s, %(transition_weight)s, %(fallback_scale)s, %(metrics)s)
+on conflict (model_version) do update
+set transition_weight = excluded.transition_weight
+  , fallback_scale = excluded.fallback_scale
+  , metrics = excluded.metrics
+where model_version.mlflow_run_id = excluded.mlflow_run_id
+returning model_version;
+
+-- create_partitions --
+select nearline_data._create_version_partitions(%(model_version)s);
+
+-- active_items --
+select i.item_id, i.kind, i.title, i.description, i.language, i.attributes::text as attributes
+from nearline_data.item i
+where i.is_active;
+
+-- index_version --
+select nearline_data._index_version(%(model_version)s);
+
+-- promote --
+select nearline_data._promote(%(model_version)s, %(by_whom)s, %(because)s);
+
+-- refresh_popularity --
+select nearline_data._refresh_popularity();
