@@ -9,6 +9,7 @@ import argparse
 import shutil
 
 from nearline.adapters import local_stack
+from nearline.adapters.home_folder import MARK
 from nearline.errors import StackError, run_job
 from nearline.settings import Settings
 
@@ -37,8 +38,8 @@ def _remove(settings: Settings) -> None:
     if not home.exists():
         return
     # A mistyped NEARLINE_HOME must not cost someone their files.
-    if not (home / "stack.lock").exists():
-        raise StackError(f"{home} does not look like a state folder of Nearline. Fix: remove it yourself if it is one.")
+    if not (home / MARK).exists():
+        raise StackError(f"{home}: expected {MARK} in a state folder of Nearline, saw none. Fix: remove it yourself.")
     shutil.rmtree(home)
     print(f"Removed {home}.")
 

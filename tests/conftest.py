@@ -1,4 +1,4 @@
-"""Fixtures of all tests: one embedded Postgres a session, one fresh database a test, cloned from a migrated template."""
+"""Fixtures of all tests: one embedded Postgres a session, one database a test, cloned from a migrated template."""
 
 from __future__ import annotations
 

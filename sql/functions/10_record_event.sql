@@ -37,6 +37,10 @@ begin
         raise exception 'happened_at is %, which is in the future', at
             using errcode = '22023', hint = 'Check the clock of the sender, or leave happened_at out: the time is then now.';
     end if;
+    if at < '1970-01-01Z' then
+        raise exception 'happened_at is %, which is before 1970', at
+            using errcode = '22023', hint = 'Send the time with its year and zone, such as 2026-11-21T10:00:00Z.';
+    end if;
     if with_value in ('NaN', 'Infinity', '-Infinity') then
         raise exception 'with_value is %, expected a finite number', with_value
             using errcode = '22023', hint = 'Leave with_value out where there is no number.';

@@ -22,8 +22,11 @@ begin atomic
         join nearline_data.model_version m on m.model_version = l.model_version
     ), recent as materialized (
         -- The newest 25 events, read from the ledger itself: a click counts at the very next query.
+        -- Their decay follows nearline.core.transitions: exp(-position / 4) among events of the same sort.
         select e.event_id, e.item_id, e.kind, left(e.text, 500) as text, k.weight, k.phrase
-             , exp(-(row_number() over (order by e.occurred_at desc, e.event_id desc) - 1) / 4.0) as decay
+             , exp((1 - row_number() over (
+                   partition by e.item_id is null order by e.occurred_at desc, e.event_id desc
+               )) / 4.0) as decay
         from nearline_data.event e
         join nearline_data.event_kind k on k.kind = e.kind
         where e.user_id = for_user
@@ -64,7 +67,7 @@ begin atomic
           and (item_kinds is null or e.kind = any (item_kinds))
           and e.item_id not in (select s.item_id from seen s)
         order by e.vector <#> (select i.vector from interest i)
-        limit greatest(least(max_items, 1000), 0) + 100
+        limit greatest(least(coalesce(max_items, 10), 1000), 0) + 100
     ), successor as materialized (
         select t.next_item_id as item_id, sum(r.decay * greatest(r.weight, 0) * t.weight) as strength
         from recent r
@@ -76,7 +79,7 @@ begin atomic
         ) t
         group by t.next_item_id
         order by strength desc, t.next_item_id
-        limit greatest(least(max_items, 1000), 0) + 100
+        limit greatest(least(coalesce(max_items, 10), 1000), 0) + 100
     ), strongest as (
         select max(s.strength) as strength from successor s
     ), popular as materialized (
@@ -87,7 +90,7 @@ begin atomic
           and (item_kinds is null or p.kind = any (item_kinds))
           and p.item_id not in (select s.item_id from seen s)
         order by p.score desc, p.item_id
-        limit greatest(least(max_items, 1000), 0) + 100
+        limit greatest(least(coalesce(max_items, 10), 1000), 0) + 100
     ), candidate as (
         select n.item_id from nearest n
         union
@@ -116,7 +119,7 @@ begin atomic
                      else coalesce(s.interest_part, 0) + coalesce(s.transition_part, 0) end)::real as score
         from scored s
         order by (s.interest_part is null and s.transition_part is null), score desc, s.item_id
-        limit greatest(least(max_items, 1000), 0)
+        limit greatest(least(coalesce(max_items, 10), 1000), 0)
     )
     select row_number() over (order by (r.interest_part is null and r.transition_part is null), r.score desc, r.item_id)::integer
          , r.item_id

@@ -15,7 +15,7 @@ begin atomic
           and (item_kinds is null or e.kind = any (item_kinds))
           and e.item_id <> to_item
         order by e.vector <#> (select o.vector from origin o)
-        limit 2 * greatest(least(max_items, 1000), 0) + 200
+        limit 2 * greatest(least(coalesce(max_items, 10), 1000), 0) + 200
     )
     select row_number() over (order by n.vector <=> o.vector, i.item_id)::integer
          , i.item_id
@@ -27,7 +27,7 @@ begin atomic
     cross join origin o
     join nearline_data.item i on i.item_id = n.item_id and i.is_active
     order by n.vector <=> o.vector, i.item_id
-    limit greatest(least(max_items, 1000), 0);
+    limit greatest(least(coalesce(max_items, 10), 1000), 0);
 end;
 comment on function nearline.similar_items is
 'Items that mean nearly the same to people as a given one, nearest first. similarity: cosine, from -1 to 1. No rows for an item the live model does not know.

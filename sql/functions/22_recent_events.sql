@@ -7,7 +7,7 @@ begin atomic
     left join nearline_data.item i on i.item_id = e.item_id
     where e.user_id = of_user
     order by e.occurred_at desc, e.event_id desc
-    limit greatest(least(max_events, 1000), 0);
+    limit greatest(least(coalesce(max_events, 10), 1000), 0);
 end;
 comment on function nearline.recent_events is
 'The newest things that one person did, newest first; to show people their own history. max_events: at most 1000.

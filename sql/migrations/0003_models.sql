@@ -5,7 +5,8 @@ create table nearline_data.model_version (
     model_version integer primary key check (model_version > 0)
   , mlflow_run_id text not null
   , transition_weight real not null
-  , fallback_scale real not null
+  , score_covariance real[]
+  , fallback_scale real not null default 1
   , item_count integer not null default 0
   , metrics jsonb not null default '{}'
   , created_at timestamptz not null default now()
@@ -15,6 +16,7 @@ comment on table nearline_data.model_version is 'Model versions whose vectors ar
 comment on column nearline_data.model_version.model_version is 'The version number of nearline-interest in the MLflow registry.';
 comment on column nearline_data.model_version.mlflow_run_id is 'The MLflow run that trained it.';
 comment on column nearline_data.model_version.transition_weight is 'Weight of the transition part of a score against one standard deviation of the interest part.';
+comment on column nearline_data.model_version.score_covariance is 'Covariance of the item vectors, 128 x 128 by rows: interest vectors are scaled by it.';
 comment on column nearline_data.model_version.fallback_scale is 'Scale of the mean item vector that stands in for a person''s interest until it is computed.';
 comment on column nearline_data.model_version.item_count is 'Items with a vector.';
 comment on column nearline_data.model_version.metrics is 'How it was judged before publication.';

@@ -1,11 +1,10 @@
 -- Blocks of embed_items, rebuild_interests and publish.
 
 -- begin_version --
-insert into nearline_data.model_version (model_version, mlflow_run_id, transition_weight, fallback_scale, metrics)
-values (%(model_version)s, %(mlflow_run_id)s, %(transition_weight)s, %(fallback_scale)s, %(metrics)s)
+insert into nearline_data.model_version (model_version, mlflow_run_id, transition_weight, metrics)
+values (%(model_version)s, %(mlflow_run_id)s, %(transition_weight)s, %(metrics)s)
 on conflict (model_version) do update
 set transition_weight = excluded.transition_weight
-  , fallback_scale = excluded.fallback_scale
   , metrics = excluded.metrics
 where model_version.mlflow_run_id = excluded.mlflow_run_id
 returning model_version;
@@ -26,3 +25,6 @@ select nearline_data._promote(%(model_version)s, %(by_whom)s, %(because)s);
 
 -- refresh_popularity --
 select nearline_data._refresh_popularity();
+
+-- keep_house --
+select k.what, k.how_many from nearline_data._keep_house(%(keep_versions)s) k;

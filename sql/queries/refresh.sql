@@ -12,8 +12,7 @@ join nearline_data.model_version m on m.model_version = l.model_version;
 -- cursor --
 select c.position
 from nearline_data.cursor c
-where c.model_version = %(model_version)s and c.shard = %(shard)s
-for update;
+where c.model_version = %(model_version)s and c.shard = %(shard)s;
 
 -- watermark --
 -- Everything below is committed or rolled back for good: no transaction can still bring an event below it.
@@ -74,7 +73,32 @@ where model_version = %(model_version)s and shard = %(shard)s and position <= %(
 
 -- log_batch --
 insert into nearline_data.refresh_batch (model_version, event_count, user_count, lag_ms)
-values (%(model_version)s, %(event_count)s, %(user_count)s, %(lag_ms)s);
+values (
+    %(model_version)s
+  , %(event_count)s
+  , %(user_count)s
+  , array(
+        select ((extract(epoch from clock_timestamp()) - r.at) * 1000)::real
+        from unnest(%(recorded_at)s::double precision[]) as r (at)
+    )
+);
+
+-- item_vectors --
+-- A sample is enough for 128 x 128 moments, and a catalogue of millions does not fit into a job.
+select v.vector
+from nearline_data.item_embedding v
+where v.model_version = %(model_version)s
+limit 100000;
+
+-- save_moments --
+update nearline_data.model_version
+set score_covariance = %(covariance)s, fallback_scale = %(fallback_scale)s
+where model_version = %(model_version)s;
+
+-- moments --
+select m.score_covariance, m.mlflow_run_id
+from nearline_data.model_version m
+where m.model_version = %(model_version)s;
 
 -- users --
 select distinct e.user_id from nearline_data.event e where e.transaction_id < %(until_position)s order by 1;

@@ -68,7 +68,6 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     """Environment of the local Airflow and so of every task it runs."""
     home = airflow_home(settings)
     keys = _keys(home / "keys.json")
-    database = _sqlalchemy_url(settings, "airflow")
     address = f"http://127.0.0.1:{settings.airflow_port}"
     variables = {
         "CORE__DAGS_FOLDER": REPOSITORY / "dags",
@@ -82,8 +81,9 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
-        "DATABASE__SQL_ALCHEMY_CONN": database,
-        "DATABASE__SQL_ALCHEMY_CONN_ASYNC": database,
+        # With psycopg 3 the asset graph of Airflow 3.3 fails: it compares jsonb with a bound varchar.
+        "DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy_url(settings, "airflow", driver="psycopg2"),
+        "DATABASE__SQL_ALCHEMY_CONN_ASYNC": _sqlalchemy_url(settings, "airflow"),
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": False,
         "LOGGING__BASE_LOG_FOLDER": settings.logs_folder / "airflow",
         "API__HOST": "127.0.0.1",
@@ -102,7 +102,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         **local_environment(settings),
         **{f"AIRFLOW__{name}": str(value) for name, value in variables.items()},
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW_CONN_NEARLINE_POSTGRES": _postgres_connection(settings),
+        "AIRFLOW_CONN_NEARLINE_POSTGRES": postgres_connection(settings),
         "AIRFLOW_CONN_NEARLINE_SPARK": json.dumps({"conn_type": "spark", "host": settings.spark_master}),
         "JAVA_HOME": str(spark.java_home(settings)),
         "SPARK_CONF_DIR": str(_spark_defaults(settings)),
@@ -140,11 +140,11 @@ def _spark_defaults(settings: Settings) -> Path:
     return folder
 
 
-def _sqlalchemy_url(settings: Settings, database: str) -> str:
-    return embedded_postgres.dsn(settings, database).replace("postgresql://", "postgresql+psycopg://", 1)
+def _sqlalchemy_url(settings: Settings, database: str, driver: str = "psycopg") -> str:
+    return embedded_postgres.dsn(settings, database).replace("postgresql://", f"postgresql+{driver}://", 1)
 
 
-def _postgres_connection(settings: Settings) -> str:
+def postgres_connection(settings: Settings) -> str:
     """Airflow's connection ``nearline_postgres``, as JSON."""
     parts = conninfo_to_dict(settings.dsn or embedded_postgres.dsn(settings))
     places = {"host": "host", "port": "port", "user": "login", "password": "password", "dbname": "schema"}

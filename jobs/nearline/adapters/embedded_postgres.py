@@ -208,6 +208,8 @@ def _configure(settings: Settings) -> None:
     if socket_folder != settings.postgres_folder:
         socket_folder.mkdir(mode=0o700, exist_ok=True)
         _give_to_owner(socket_folder, settings)
+        if socket_folder.stat().st_uid != settings.postgres_folder.stat().st_uid:
+            raise StackError(f"{socket_folder} belongs to someone else. Fix: set NEARLINE_HOME to a shorter path.")
     # Containers often have 64 MB of /dev/shm, too little for a parallel index build.
     roomy = Path("/dev/shm").exists() and shutil.disk_usage("/dev/shm").free > 2**30
     text = CONFIGURATION.format(

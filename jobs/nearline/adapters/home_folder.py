@@ -9,6 +9,9 @@ from pathlib import Path
 from nearline.errors import StackError
 from nearline.settings import Settings
 
+MARK = "this-is-nearline-state.txt"
+"""A file that says what the folder is: nothing else is ever removed by `make clean`."""
+
 NEEDED_BYTES = 500 * 2**20
 """A new Postgres with its write-ahead log, Airflow's and MLflow's databases, and room for the first logs."""
 
@@ -24,9 +27,7 @@ def prepare_home(settings: Settings) -> Path:
     home = settings.home
     try:
         settings.logs_folder.mkdir(parents=True, exist_ok=True)
-        probe = home / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        (home / MARK).write_text("State of a Nearline on this machine. `make clean` removes this folder.\n")
         free = shutil.disk_usage(home).free
     except OSError as problem:
         raise StackError(

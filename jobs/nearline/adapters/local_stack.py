@@ -100,6 +100,13 @@ def down(settings: Settings, say: Say = print) -> None:
             say("Nothing to stop: no server runs.")
 
 
+def main_processes(settings: Settings) -> list[psutil.Process]:
+    """The process that each running server began with."""
+    postgres = embedded_postgres.pid(settings)
+    servers = [process for server in _servers(settings) if (process := server.process()) is not None]
+    return servers + ([psutil.Process(postgres)] if postgres else [])
+
+
 def is_up(settings: Settings) -> bool:
     """Whether every server of the stack runs and is healthy."""
     return all(part.is_up for part in status(settings))
@@ -122,17 +129,19 @@ def status(settings: Settings) -> list[PartStatus]:
         )
     if settings.dsn is not None:
         parts.append(PartStatus(part="database", state="external", address="NEARLINE_DSN"))
-    healthy = airflow_api(settings).health() if settings.airflow_url is None else {}
-    for server in _servers(settings):
-        process = server.process()
-        port = settings.mlflow_port if server.name == "mlflow" else settings.airflow_port
-        well = _answers(f"http://127.0.0.1:{port}/health") if server.name == "mlflow" else healthy[server.name]
+    processes = {server.name: server.process() for server in _servers(settings)}
+    # Asked only where something of ours runs: whatever else holds the port may never answer.
+    healthy = airflow_api(settings).health() if any(map(processes.get, AIRFLOW_PARTS)) else {}
+    for name, process in processes.items():
+        port = settings.mlflow_port if name == "mlflow" else settings.airflow_port
+        if process is not None and name == "mlflow":
+            healthy["mlflow"] = _answers(f"{_mlflow_url(settings)}/health")
         parts.append(
             PartStatus(
-                part=server.name,
-                state="down" if process is None else "up" if well else "starting",
+                part=name,
+                state="down" if process is None else "up" if healthy[name] else "starting",
                 pid=process.pid if process else None,
-                address=f"http://127.0.0.1:{port}" if server.name in ("mlflow", "api-server") else "",
+                address=f"http://127.0.0.1:{port}" if name in ("mlflow", "api-server") else "",
                 memory_bytes=memory(family(process)) if process else 0,
             )
         )

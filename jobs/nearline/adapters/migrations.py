@@ -41,7 +41,7 @@ def deploy(settings: Settings) -> list[str]:
             if path.name in done:
                 if done[path.name] != checksum:
                     raise DatabaseError(
-                        f"sql/migrations/{path.name}: expected the body that ran, with checksum {done[path.name][:12]}, "
+                        f"sql/migrations/{path.name}: expected the body that ran, checksum {done[path.name][:12]}, "
                         f"saw {checksum[:12]}. Fix: restore the file and put the change into a new migration."
                     )
                 continue

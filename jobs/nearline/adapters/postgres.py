@@ -8,10 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
+from pgvector import Vector
 from pgvector.psycopg import register_vector
 from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Format
 
 from nearline.adapters import embedded_postgres
 from nearline.errors import DatabaseError
@@ -39,17 +44,17 @@ def sql_folder() -> Path:
 
 @cache
 def queries(name: str) -> dict[str, sql.SQL]:
-    """Named blocks of ``sql/queries/<name>.sql``, ready to execute or to ``format``.
-
-    >>> sorted(parse_queries("-- one --\\nselect 1;\\n-- two --\\n-- why\\nselect 2;"))
-    ['one', 'two']
-    """
+    """Named blocks of ``sql/queries/<name>.sql``, ready to execute or to ``format``."""
     text = (sql_folder() / "queries" / f"{name}.sql").read_text(encoding="utf-8")
     return {block: sql.SQL(body) for block, body in parse_queries(text).items()}  # type: ignore[arg-type]
 
 
 def parse_queries(text: str) -> dict[str, str]:
-    """Split a file of named blocks at its ``-- name --`` lines."""
+    r"""Split a file of named blocks at its ``-- name --`` lines.
+
+    >>> parse_queries("-- one --\nselect 1;\n-- two --\n-- why\nselect 2;")
+    {'one': 'select 1', 'two': '-- why\nselect 2'}
+    """
     parts = re.split(r"^-- (\w+) --$", text, flags=re.MULTILINE)
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
@@ -80,7 +85,7 @@ def connect(settings: Settings, *, role: str | None = ENGINE, autocommit: bool =
     try:
         if role:
             connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
-            register_vector(connection)
+            _use_arrays(connection)
     except psycopg.errors.InvalidParameterValue:
         connection.close()
         raise DatabaseError(
@@ -118,3 +123,25 @@ def copy_rows(
             copy.write_row(row)
             count += 1
     return count
+
+
+class _TextToArray(Loader):
+    def load(self, data: Buffer) -> np.ndarray:
+        return np.asarray(Vector.from_text(bytes(data).decode()).to_numpy(), dtype=np.float32)
+
+
+class _BinaryToArray(Loader):
+    """Two int16 (length, unused), then float32 in network order."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> np.ndarray:
+        return np.frombuffer(data, dtype=">f4", offset=4).astype(np.float32)
+
+
+def _use_arrays(connection: Connection) -> None:
+    """Exchange vectors as float32 arrays; pgvector's own loader gives objects that must be converted one by one."""
+    register_vector(connection)
+    vector = connection.adapters.types["vector"]
+    connection.adapters.register_loader(vector.oid, _TextToArray)
+    connection.adapters.register_loader(vector.oid, _BinaryToArray)

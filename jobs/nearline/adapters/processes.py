@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-TERMINATE_SECONDS = 12.0
-"""How long a server may take to end by itself before it is killed."""
+TERMINATE_SECONDS = 5.0
+"""How long a server may take to end by itself. Airflow's say goodbye within one second and spend the others on tidying
+up their memory; what Postgres holds is safe without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +50,7 @@ class Server:
         try:
             noted = json.loads(self.pid_file.read_text())
             process = psutil.Process(noted["pid"])
-            same = abs(process.create_time() - noted["created"]) < 1.0
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            return process if abs(process.create_time() - noted["created"]) < 1.0 and _lives(process) else None
         except (OSError, ValueError, KeyError, psutil.Error):
             return None
 
@@ -93,19 +94,32 @@ def stop(servers: Iterable[Server]) -> None:
     mains = [process for _, process in running if process is not None]
     members = [member for process in mains for member in family(process)]
     _signal(mains, "terminate")
-    psutil.wait_procs(mains, timeout=TERMINATE_SECONDS)
-    left = [member for member in members if member.is_running()]
-    _signal(left, "terminate")
-    _, left = psutil.wait_procs(left, timeout=3.0)
-    _signal(left, "kill")
-    psutil.wait_procs(left, timeout=3.0)
+    _wait(mains, TERMINATE_SECONDS)
+    _signal(members, "terminate")
+    _wait(members, 2.0)
+    _signal(members, "kill")
+    _wait(members, 3.0)
     for server, _ in running:
         server.pid_file.unlink(missing_ok=True)
 
 
-def _signal(processes: Iterable[psutil.Process], action: str) -> None:
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still runs; in a container nobody may collect what has ended, which then stays as a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while any(_lives(process) for process in processes) and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def _signal(processes: list[psutil.Process], action: str) -> None:
     for process in processes:
         try:
-            getattr(process, action)()
+            getattr(process, action)()  # psutil checks first that the pid is still the same process
         except psutil.Error:
             continue

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nearline
+from nearline.adapters.postgres import connect
 from nearline.errors import SettingsError
 from nearline.settings import Settings
 
@@ -129,7 +130,7 @@ def session(settings: Settings, app: str) -> SparkSession:
     return started
 
 
-def copy_to_postgres(frame: DataFrame, dsn: str, table: str, types: dict[str, str]) -> int:
+def copy_to_postgres(frame: DataFrame, settings: Settings, table: str, types: dict[str, str]) -> int:
     """Binary COPY of ``frame`` into ``table``: one connection and one transaction a partition, never by the driver.
 
     Parameters
@@ -151,11 +152,10 @@ def copy_to_postgres(frame: DataFrame, dsn: str, table: str, types: dict[str, st
     statement = f"copy {table} ({', '.join(columns)}) from stdin (format binary)"
 
     def copy(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import psycopg
         import pyarrow
 
         count = 0
-        with psycopg.connect(dsn) as connection, connection.cursor().copy(statement) as sink:
+        with connect(settings) as connection, connection.cursor().copy(statement) as sink:
             sink.set_types(list(types.values()))
             for batch in batches:
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):

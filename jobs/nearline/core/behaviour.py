@@ -14,8 +14,8 @@ UNKNOWN_KIND = "unknown"
 """Index 0 of every vocabulary of kinds: an event of a kind that came after the training."""
 GAP_BUCKETS = 34
 """Bucket 0: the first event; 1: same second; then one for each doubling, the last for more than 68 years."""
-SEARCH = "search"
-"""The kind of event whose text is a query."""
+QUERY_CHARACTERS = 500
+"""What is kept of a query, as in SQL."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ class History:
             )
         check_vectors(self.vectors, "history")
         if count and (np.diff(self.occurred_at) < 0).any():
-            raise InputError("A history runs from the oldest event to the newest, saw times that go back. Fix: sort it.")
+            raise InputError(
+                "A history runs from the oldest event to the newest, saw times that go back. Fix: sort it."
+            )
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -110,14 +112,15 @@ def make_ledger(
     times: np.ndarray,
     catalogue: Sequence[str],
     kind_weights: Mapping[str, float],
+    event_ids: Sequence[str] | None = None,
 ) -> Ledger:
-    """Code and sort events. Rows in any order give the same ledger; ties in time are sorted by item, query and kind.
+    """Code and sort events. Rows in any order give the same ledger; ties in time are sorted by event id, as in SQL.
 
     Parameters
     ----------
     user_ids, item_ids, kinds, texts
-        n values; a text counts where the kind is "search". An event of an item outside the catalogue, and one
-        with neither item nor query, tells the model nothing and is left out.
+        n values; a text without an item is a query. An event of an item outside the catalogue, and one with
+        neither item nor query, tells the model nothing and is left out.
     times
         float64 (n,), seconds since 1970 UTC.
     catalogue
@@ -129,8 +132,8 @@ def make_ledger(
     vocabulary = [UNKNOWN_KIND, *sorted(set(kind_weights) - {UNKNOWN_KIND})]
     kind_code = {name: code for code, name in enumerate(vocabulary)}
     query_texts = [
-        " ".join(text.split()) if kind == SEARCH and text and text.strip() else None
-        for kind, text in zip(kinds, texts, strict=True)
+        text[:QUERY_CHARACTERS] if item_id is None and text and text.strip() else None
+        for item_id, text in zip(item_ids, texts, strict=True)
     ]
     users = sorted(set(user_ids))
     queries = sorted({text for text in query_texts if text is not None})
@@ -143,9 +146,12 @@ def make_ledger(
     kind = np.fromiter((kind_code.get(name, 0) for name in kinds), np.int64, len(user))
     weight = np.fromiter((kind_weights.get(name, 1.0) for name in kinds), np.float32, len(user))
     time = np.asarray(times, dtype=np.float64)
-    order = np.lexsort((kind, query, item, time, user))
+    tie = np.zeros(len(user), np.int64) if event_ids is None else np.unique(np.array(event_ids), return_inverse=True)[1]
+    order = np.lexsort((kind, query, item, tie, time, user))
     order = order[(item[order] >= 0) | (query[order] >= 0)]
-    return Ledger(users, list(catalogue), queries, vocabulary, *(c[order] for c in (user, item, query, kind, weight, time)))
+    return Ledger(
+        users, list(catalogue), queries, vocabulary, *(c[order] for c in (user, item, query, kind, weight, time))
+    )
 
 
 def gap_buckets(occurred_at: np.ndarray) -> np.ndarray:

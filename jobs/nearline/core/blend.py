@@ -1,9 +1,9 @@
 """How two views of interest become one score; the same formula is served in SQL by nearline.recommend.
 
-    z(item) = (<u, v_item> - <u, m>) / sqrt(u' C u)       m, C: mean and covariance of the catalogue's vectors
-    t(item) = sum over the last 25 item events of exp(-position / 4) * max(kind weight, 0) * w(event's item -> item),
-              divided by its maximum over items
-    score(item) = z(item) + transition_weight * t(item)
+z(item) = (<u, v_item> - <u, m>) / sqrt(u' C u)       m, C: mean and covariance of the catalogue's vectors
+t(item) = sum over the last 25 item events of exp(-position / 4) * max(kind weight, 0) * w(event's item -> item),
+          divided by its maximum over items
+score(item) = z(item) + transition_weight * t(item)
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ def standard_scores(interests: np.ndarray, item_vectors: np.ndarray) -> np.ndarr
 
 
 def blend(z: np.ndarray, t: np.ndarray, transition_weight: float) -> np.ndarray:
-    """z + transition_weight * t, each (n, m)."""
+    """Z + transition_weight * t, each (n, m)."""
     return z + np.float32(transition_weight) * t

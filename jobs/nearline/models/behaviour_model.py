@@ -45,7 +45,7 @@ class BehaviourModel(torch.nn.Module):
     def __init__(self, config: BehaviourConfig) -> None:
         super().__init__()
         self.config = config
-        # Without unit variance in each dimension nothing is learnt for many epochs: raw text vectors share one direction.
+        # Without unit variance in each dimension nothing is learnt for many epochs: text vectors share a direction.
         self.register_buffer("text_centre", torch.zeros(config.text_width))
         self.register_buffer("text_scale", torch.ones(config.text_width))
         self.projection = torch.nn.Linear(config.text_width, DIM, bias=False)
@@ -68,6 +68,8 @@ class BehaviourModel(torch.nn.Module):
         )
         self.output = torch.nn.Linear(DIM, DIM)
         torch.nn.init.normal_(self.projection.weight, std=0.02)
+        torch.nn.init.normal_(self.output.weight, std=0.02)
+        torch.nn.init.zeros_(self.output.bias)
         torch.nn.init.normal_(self.kinds.weight, std=0.02)
         torch.nn.init.normal_(self.gaps.weight, std=0.02)
 

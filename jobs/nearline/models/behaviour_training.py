@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -32,12 +33,16 @@ class BehaviourTraining:
     #: Most passes over the events.
     epochs: int = 12
     #: Passes without a better validation before training stops.
-    patience: int = 2
+    patience: int = 3
     #: Passes over everything, the validation window too, after the best epoch.
     final_epochs: int = 1
     #: Stretches of events a step.
-    batch: int = 32
+    batch: int = 16
     learning_rate: float = 1e-3
+    #: Of the learning rate: a step of the projection moves every item, by the sum over hundreds of text dimensions,
+    projection_rate: float = 0.2
+    #: and one of a residual moves one item, which few steps see.
+    residual_rate: float = 5.0
     weight_decay: float = 0.01
     #: Chance that an item goes without its residual in a step, so that its text carries a share.
     residual_dropout: float = 0.3
@@ -94,7 +99,7 @@ class Stretches:
         for start, end in zip(self.starts, ends, strict=True):
             first = min(int(random.integers(1, length + 1)), end - start) if end - start > length else end - start
             cuts = [start, *range(start + first, end, length), end]
-            stretches += [np.arange(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+            stretches += [np.arange(a, b) for a, b in pairwise(cuts) if b > a]
         shuffled = [stretches[place] for place in random.permutation(len(stretches))]
         shuffled.sort(key=lambda rows: len(rows) // 8)
         groups = [shuffled[at : at + batch] for at in range(0, len(shuffled), batch)]
@@ -139,9 +144,13 @@ class BehaviourTrainer:
             self.residuals.weight.copy_(torch.from_numpy(residuals))
         self.seen = np.zeros(len(item_texts), dtype=bool)
         self.random = np.random.default_rng(config.seed)
+        network = [parameter for name, parameter in model.named_parameters() if name != "projection.weight"]
         self.optimiser = torch.optim.AdamW(
-            [*model.parameters(), *self.residuals.parameters()],
-            lr=config.learning_rate,
+            [
+                {"params": network, "lr": config.learning_rate},
+                {"params": model.projection.parameters(), "lr": config.learning_rate * config.projection_rate},
+                {"params": self.residuals.parameters(), "lr": config.learning_rate * config.residual_rate},
+            ],
             weight_decay=config.weight_decay,
         )
 
@@ -205,7 +214,9 @@ class BehaviourTrainer:
         gaps[where] = torch.from_numpy(_gaps_from_start(rows, stretches.gaps)).to(self.device)
         real[where] = 1
         shape = (len(rows), longest)
-        hidden = self.model(grid.view(*shape, DIM), kinds.view(shape), gaps.view(shape), real.view(shape))  # (n, t, DIM)
+        hidden = self.model(
+            grid.view(*shape, DIM), kinds.view(shape), gaps.view(shape), real.view(shape)
+        )  # (n, t, DIM)
         predicted = hidden.reshape(-1, DIM)[where[torch.from_numpy(has_target).to(self.device)]]  # (targets, DIM)
         logits = predicted @ vectors(needed).T  # (targets, trained items)
         truth = torch.from_numpy(negatives[wanted[flat][has_target]]).to(self.device)
@@ -254,9 +265,9 @@ def train_behaviour_model(
     _restore(trainer, best_state)
     chosen()
     everything = Stretches.of(full)
+    for group in trainer.optimiser.param_groups:
+        group["lr"] /= 2
     for extra in range(trainer.config.final_epochs):
-        for group in trainer.optimiser.param_groups:
-            group["lr"] = trainer.config.learning_rate / 2
         log({"behaviour_loss": trainer.epoch(everything)}, epoch + 1 + extra)
 
 

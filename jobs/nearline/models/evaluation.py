@@ -53,10 +53,10 @@ class Window:
         return known
 
     def item_histories(self, most: int = LAST_EVENTS) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Codes and kind weights of each person's newest item events, oldest first."""
+        """Codes and kind weights of the items among each person's newest ``most`` events, oldest first."""
         found = []
-        for start, end in zip(self.start, self.end, strict=True):
-            rows = np.arange(start, end)[self.ledger.item[start:end] >= 0][-most:]
+        for start, end in zip(np.maximum(self.start, self.end - most), self.end, strict=True):
+            rows = np.arange(start, end)[self.ledger.item[start:end] >= 0]
             found.append((self.ledger.item[rows], self.ledger.weight[rows]))
         return found
 
@@ -77,5 +77,5 @@ def interests_of(model: InterestModel, window: Window, items: np.ndarray, querie
 
 
 def transition_view(window: Window, table: Transitions) -> np.ndarray:
-    """t of `nearline.core.blend` for each row, float32 (n, items)."""
+    """T of `nearline.core.blend` for each row, float32 (n, items)."""
     return transition_scores(table, window.item_histories(), len(window.ledger.items))

@@ -1,9 +1,9 @@
 """The interest model: both language models behind one door, as every job and the registry use it.
 
-    model = InterestModel.load(folder)
-    items = model.item_vectors(item_ids, texts)       # what is published to Postgres
-    interests = model.interests(histories)            # what the nearline job writes
-    scores = interests @ items.T
+model = InterestModel.load(folder)
+items = model.item_vectors(item_ids, texts)       # what is published to Postgres
+interests = model.interests(histories)            # what the nearline job writes
+scores = interests @ items.T
 """
 
 from __future__ import annotations

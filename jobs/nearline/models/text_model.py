@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from nearline.core.item_text import MAX_CHARACTERS
 from nearline.errors import ModelError
@@ -19,7 +20,7 @@ BATCH = 64
 
 
 class TextModel(torch.nn.Module):
-    """Encoder with mean pooling over the words of a text. Parameters stay as loaded until `nearline.models.text_training`."""
+    """Encoder with mean pooling over the words of a text; `nearline.models.text_training` trains it."""
 
     def __init__(self, encoder: torch.nn.Module, tokenizer: object, max_tokens: int = MAX_TOKENS) -> None:
         super().__init__()
@@ -36,6 +37,7 @@ class TextModel(torch.nn.Module):
         ModelError
             If there is no such encoder.
         """
+        transformers_logging.disable_progress_bar()
         local = Path(folder).exists()
         try:
             encoder = AutoModel.from_pretrained(str(folder), local_files_only=local)

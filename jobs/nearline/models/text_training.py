@@ -75,7 +75,7 @@ def train_text_model(model: TextModel, pairs: TextPairs, config: TextTraining, l
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
-        log({"text_loss": float(loss)}, step)
+        log({"text_loss": float(loss.detach())}, step)
     model.eval().requires_grad_(False)
 
 

@@ -1,0 +1,79 @@
+# Everything a user does with Nearline. `make` alone lists it; `make demo` needs nothing but Python 3.11 or 3.12.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The only folder Nearline writes to.
+export NEARLINE_HOME ?= $(CURDIR)/.nearline
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.installed
+
+# Where to install from: pip, or uv where you have it (make install INSTALLER=uv).
+INSTALLER ?= pip
+ifeq ($(INSTALLER),uv)
+MAKE_VENV = uv venv --python "$$python" $(VENV)
+INSTALL = uv pip install --compile-bytecode --python $(RUN)
+else
+MAKE_VENV = "$$python" -m venv $(VENV)
+INSTALL = $(RUN) -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help install lock demo up down status clean migrate test lint bench
+
+help:  ## List these commands
+	@echo "Nearline: a recommender in the Airflow, Spark, Postgres and MLflow you already have"
+	@echo
+	@while IFS= read -r line; do case $$line in [a-z]*:*"  ## "*) \
+	  printf '  make %-8s %s\n' "$${line%%:*}" "$${line#*  ## }" ;; esac; done < Makefile
+
+install: $(READY)  ## Make .venv and install what requirements.lock says (only when it changed)
+
+$(READY): requirements.lock pyproject.toml
+	@python=; for candidate in "$(PYTHON)" python3.11 python3.12 python3; do \
+	  if [ -n "$$candidate" ] && "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; \
+	  then python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "error: expected Python 3.11 or 3.12, saw $$(python3 --version 2>&1). Fix: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	[ -x $(RUN) ] || { echo "Making $(VENV) with $$python"; $(MAKE_VENV); }
+	@# torch by itself and first: with others beside it, pip may choose a build that brings gigabytes of CUDA.
+	@echo "Installing torch"
+	@$(INSTALL) $(filter torch==%,$(file < requirements.lock))
+	@# No dependencies: the lock has them all, and the Spark provider's pyspark-client would overwrite pyspark's files.
+	@echo "Installing requirements.lock"
+	@$(INSTALL) --no-deps -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# requirements.lock is made by: uv pip compile pyproject.toml --group dev --python-version 3.11 --no-emit-package
+# pyspark-client -o requirements.lock; then look at the difference, `make install`, `make test`.
+
+demo: $(READY)  ## The whole path on a built-in world, or on your data: make demo DATA=folder
+	@$(RUN) jobs/demo.py $(if $(DATA),--data "$(DATA)")
+
+up: $(READY)  ## Start Postgres, MLflow and Airflow on this machine
+	@$(RUN) jobs/stack.py up
+
+status: $(READY)  ## What runs, where, and how much memory it takes
+	@$(RUN) jobs/stack.py status
+
+down: $(READY)  ## Stop them
+	@$(RUN) jobs/stack.py down
+
+clean:  ## Stop them and remove all state (NEARLINE_HOME); .venv stays
+	@if [ -x $(RUN) ]; then $(RUN) jobs/stack.py clean; fi
+
+migrate: $(READY)  ## Deploy sql/ to Postgres
+	@$(RUN) jobs/migrate.py
+
+test: $(READY)  ## All tests, or some: make test TESTS=tests/unit
+	@$(RUN) -m pytest $(TESTS)
+
+lint: $(READY)  ## Style and types
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+	@$(RUN) -m mypy
+
+bench: $(READY)  ## Benchmarks, or one: make bench BENCH=recommend
+	@$(RUN) tests/benchmarks/run.py $(BENCH)

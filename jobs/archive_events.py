@@ -1,0 +1,67 @@
+"""Move events that are older than NEARLINE_HOT_DAYS from Postgres to Parquet, a whole partition at a time.
+
+A partition is dropped only after its copy was read back and has as many rows. Days count from the newest event, so a
+history that ended long ago is not archived for its age alone.
+
+python jobs/archive_events.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+import psycopg
+
+from nearline.adapters.postgres import connect, queries
+from nearline.adapters.spark import session
+from nearline.adapters.spark_reader import read_slices
+from nearline.errors import run_job
+from nearline.settings import Settings
+
+log = logging.getLogger("nearline.archive")
+
+COLUMNS = (
+    "event_id string, user_id string, item_id string, kind string, text string, value double, attributes string,"
+    " occurred_at timestamp, recorded_at timestamp"
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Archive what is old enough; running it again goes on where it stopped."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
+    settings = Settings.from_env()
+    archive = queries("archive")
+    with connect(settings, autocommit=True) as connection:
+        rows = connection.execute(archive["partitions"], {"hot_days": settings.hot_days}).fetchall()
+    log.info("%d partitions are wholly older than %d days before the newest event", len(rows), settings.hot_days)
+    for name, from_time, until_time, row_count in rows:
+        span = {"from_time": from_time, "until_time": until_time}
+        copied = _copy(settings, name, span)
+        with connect(settings, autocommit=True) as connection:
+            try:
+                connection.execute(archive["drop_partition"], {"partition_name": name, "archived_rows": copied})
+            except psycopg.errors.SerializationFailure as problem:
+                log.warning("%s stays until the next run: %s", name, problem.diag.message_primary)
+                continue
+        log.info("%s: %d of %d events are in the archive, the partition is dropped", name, copied, row_count)
+    return 0
+
+
+def _copy(settings: Settings, name: str, span: dict[str, Any]) -> int:
+    """Write one partition to Parquet and return how many rows can be read back."""
+    spark = session(settings, "nearline archive_events")
+    archive = queries("archive")
+    with connect(settings) as connection:
+        connection.execute("set transaction isolation level repeatable read, read only")
+        newest = connection.execute(archive["newest_transaction"], span).fetchone()
+        # Named by content: a try that died is written over, events that came late get a folder of their own.
+        folder = f"{settings.archive_folder}/partition={name}/newest_transaction={newest[0] if newest else 0}"
+        frame = read_slices(spark, settings, connection, archive["events"].as_string(), COLUMNS, [span])
+        frame.write.mode("overwrite").parquet(folder)
+    return int(spark.read.parquet(folder).count())
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,148 @@
+"""The whole path once, for real: load, train and publish by the DAGs, then tell one person's story in SQL.
+
+python jobs/demo.py
+python jobs/demo.py --data ../data/ml-latest-small
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nearline.adapters import local_stack
+from nearline.adapters.memory_watch import MemoryWatch
+from nearline.adapters.postgres import connect
+from nearline.adapters.story import Story
+from nearline.errors import InputError, run_job
+from nearline.settings import Settings
+
+JOBS = Path(__file__).resolve().parent
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the demo and write ``demo.json`` into the state folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with items and events, or a MovieLens folder (default: none)")
+    parser.add_argument("--people", type=int, default=800, help="people in the built-in world")
+    parser.add_argument("--items", type=int, default=1500, help="items in the built-in world")
+    arguments = parser.parse_args(argv)
+    settings = Settings.from_env()
+    stages = Stages()
+    started_here = not local_stack.is_up(settings)
+    with MemoryWatch(settings) as watch:
+        try:
+            preparing = _prepare(settings, arguments)
+            if started_here:
+                stages.begin("Starting Postgres, MLflow and Airflow")
+                local_stack.up(settings)
+            folder = preparing()
+            api = local_stack.airflow_api(settings)
+            for dag, conf in (
+                ("ingest_files", {"items": str(_file(folder, "items")), "events": str(_file(folder, "events"))}),
+                ("daily_training", {}),
+            ):
+                stages.begin(f"Airflow runs the DAG {dag}")
+                run = api.trigger(dag, conf)
+                api.wait(dag, run, timeout=3600, on_change=_show_task(time.monotonic()))
+            stages.begin("The story")
+            with connect(settings, autocommit=True) as connection:
+                story = Story(connection).tell()
+        finally:
+            stages.end()
+            if started_here:
+                local_stack.down(settings, say=lambda _: None)
+    total = stages.elapsed()
+    print(f"Done in {total:.0f} seconds; the whole stack held {watch.peak / 2**30:.1f} GB of memory at its peak.")
+    print("`make up` starts the servers again, with all of this in them.")
+    _write(
+        settings, story | {"seconds": stages.seconds, "total_seconds": round(total, 1), "peak_memory_bytes": watch.peak}
+    )
+    return 0
+
+
+class Stages:
+    """Announces each stage and keeps how many seconds it took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.monotonic()
+        self._open: tuple[str, float] | None = None
+
+    def elapsed(self) -> float:
+        """Seconds since the first stage began."""
+        return time.monotonic() - self._began
+
+    def begin(self, title: str) -> None:
+        """End the stage before and announce the next."""
+        self.end()
+        self._open = (title, self.elapsed())
+        print(f"\n[{self.elapsed():4.0f} s] {title}", flush=True)
+
+    def end(self) -> None:
+        """End the stage that is open."""
+        if self._open is not None:
+            title, since = self._open
+            self.seconds[title] = round(self.elapsed() - since, 1)
+            self._open = None
+
+
+def _prepare(settings: Settings, arguments: argparse.Namespace) -> Any:
+    """Begin to make the data while the servers start; returns what waits for it and gives its folder."""
+    data, out = arguments.data, settings.home / "data"
+    if data is not None and not (data / "ratings.csv").exists():
+        folder = data.absolute()
+        for name in ("items", "events"):
+            _file(folder, name)
+        return lambda: folder
+    command = [str(JOBS / "load_movielens.py"), str(data), "--out", str(out)]
+    if data is None:
+        command = [str(JOBS / "make_world.py"), "--out", str(out), "--people", str(arguments.people)]
+        command += ["--items", str(arguments.items), "--seed", str(settings.seed)]
+    settings.home.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def wait() -> Path:
+        said, _ = process.communicate()
+        if process.returncode:
+            raise InputError(f"The data could not be made:\n{said}")
+        print(said.strip())
+        return out
+
+    return wait
+
+
+def _file(folder: Path, name: str) -> Path:
+    for candidate in sorted(folder.glob(f"{name}*")):
+        if candidate.suffix in (".parquet", ".csv", ".jsonl", "") and candidate.stem == name:
+            return candidate
+    seen = ", ".join(sorted(path.name for path in folder.glob("*"))[:10]) if folder.is_dir() else "no such folder"
+    raise InputError(
+        f"--data {folder}: expected {name}.parquet, .csv or .jsonl (or MovieLens' ratings.csv), saw: {seen}. "
+        "Fix: name a folder that holds items and events."
+    )
+
+
+def _show_task(began: float) -> Any:
+    def show(task: str, state: str) -> None:
+        if state in ("success", "failed", "skipped", "running", "up_for_retry"):
+            print(f"  {time.monotonic() - began:5.0f} s  {task:<20} {state}", flush=True)
+
+    return show
+
+
+def _write(settings: Settings, story: dict[str, Any]) -> None:
+    path = settings.home / "demo.json"
+    about = {"finished_at": datetime.now(UTC).isoformat(timespec="seconds"), "cores": os.cpu_count()}
+    path.write_text(json.dumps(about | story, indent=1, ensure_ascii=False, default=str))
+    print(f"The same for machines: {path}")
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,79 @@
+"""Train both language models on what came before the cut, in a process that Spark's TorchDistributor starts.
+
+python jobs/finetune.py --run 2026-11-21
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+from collections.abc import Callable
+
+import torch
+from pyspark.ml.torch.distributor import TorchDistributor
+
+from nearline.adapters import mlflow_registry
+from nearline.adapters.snapshot import read_facts
+from nearline.adapters.spark import session
+from nearline.errors import ModelError, run_job
+from nearline.run_folder import RunFolder
+from nearline.settings import Settings
+
+log = logging.getLogger("nearline.finetune")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the candidate to the run's folder model/, complete or not at all, and log how it went to MLflow."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="name of the daily run")
+    parser.add_argument("--champion", help="model folder to start from (default: the champion of the registry, if any)")
+    arguments = parser.parse_args(argv)
+    settings = Settings.from_env()
+    run = RunFolder(settings, arguments.run)
+    facts = read_facts(run.snapshot)
+    tracked = mlflow_registry.TrainingRun.named(settings, run.name)
+    tracked.log_parameters({f"data.{name}": facts[name] for name in ("items", "events", "digest", "cut_time")})
+    champion = arguments.champion
+    if champion is None and (version := mlflow_registry.champion_version(settings)) is not None:
+        champion = str(mlflow_registry.fetch_model(settings, version))
+    shutil.rmtree(run.model, ignore_errors=True)
+    session(settings, "nearline finetune")
+    # The training process inherits the environment; an address that may hold a password never becomes an argument.
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"
+    use_gpu = torch.cuda.is_available()
+    distributor = TorchDistributor(num_processes=1, local_mode=True, use_gpu=use_gpu)
+    failure = distributor.run(_worker(), run.name, champion)
+    if failure:
+        tracked.finish("FAILED")
+        raise ModelError(failure)
+    return 0
+
+
+def _worker() -> Callable[[str, str | None], str | None]:
+    """The training as a closure: it travels by value, as this file cannot be imported where it runs."""
+
+    def train(name: str, champion: str | None) -> str | None:
+        import logging
+        import sys
+
+        from nearline.daily_training import train_run
+        from nearline.errors import NearlineError
+        from nearline.settings import Settings
+
+        logging.basicConfig(
+            level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
+        )
+        try:
+            train_run(Settings.from_env(), name, champion)
+        except NearlineError as error:
+            return str(error)
+        return None
+
+    return train
+
+
+if __name__ == "__main__":
+    run_job(main)

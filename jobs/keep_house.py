@@ -1,0 +1,40 @@
+"""Drop what is past its time: old model versions, run folders, rejected rows; prepare next months' partitions.
+
+python jobs/keep_house.py --keep-versions 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+
+from nearline.adapters.postgres import connect, queries
+from nearline.errors import run_job
+from nearline.settings import Settings
+
+log = logging.getLogger("nearline.housekeeping")
+
+KEEP_RUNS = 7
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Clean up; running it twice is harmless."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--keep-versions", type=int, default=3, help="published versions to keep, the live one included"
+    )
+    arguments = parser.parse_args(argv)
+    settings = Settings.from_env()
+    with connect(settings, autocommit=True) as connection:
+        for what, how_many in connection.execute(queries("publish")["keep_house"], vars(arguments)).fetchall():
+            log.info("%-26s %d", what, how_many)
+    runs = sorted(settings.runs_folder.glob("*"), key=lambda run: run.stat().st_mtime, reverse=True)
+    for run in runs[KEEP_RUNS:]:
+        shutil.rmtree(run)
+    log.info("%-26s %d", "run folders removed", len(runs[KEEP_RUNS:]))
+    return 0
+
+
+if __name__ == "__main__":
+    run_job(main)

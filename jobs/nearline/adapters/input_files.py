@@ -1,0 +1,187 @@
+"""Files to load: found, told apart and checked before anything reads them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearline.errors import InputError
+
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+HEAD_LINES = 100
+"""Lines of a JSON Lines file that are looked at for its columns; an optional one may be missing from some."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a file is about, and the columns it must and may have."""
+
+    name: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that are read; others are ignored."""
+        return self.required + self.optional
+
+
+ITEM = Subject(
+    "item", ("item_id", "kind", "title"), ("description", "language", "attributes", "image_uri", "is_active")
+)
+EVENT = Subject("event", ("user_id", "item_id", "kind", "occurred_at"), ("event_id", "value", "text", "attributes"))
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that can be read: ``columns`` maps its columns, in order, to their types (all "text" but in Parquet)."""
+
+    path: Path
+    digest: str
+    format: str
+    columns: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """How rejected rows name it: another file of the same name is another source."""
+        return f"{self.path} ({self.digest[:12]})"
+
+
+def find_files(place: Path, subject: Subject) -> list[Path]:
+    """``place`` itself, or the data files below it in order of name.
+
+    A folder that holds both catalogue and events has them in files or folders named ``items`` and ``events``: then only
+    those of ``subject`` are taken.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to read.
+    """
+    if place.is_file():
+        if place.suffix not in FORMATS:
+            raise InputError(f"{place}: expected a name that ends in {', '.join(FORMATS)}. Fix: rename or convert it.")
+        return [place.absolute()]
+    if not place.is_dir():
+        raise InputError(f"{place}: there is no such file or folder.")
+    place = place.absolute()
+    found = [
+        path
+        for path in sorted(place.rglob("*"))
+        if path.suffix in FORMATS
+        and path.is_file()
+        and not any(part.startswith(("_", ".")) for part in path.relative_to(place).parts)
+    ]
+    named = [path for path in found if path.relative_to(place).parts[0].split(".")[0] in ("items", "events")]
+    if named:
+        found = [path for path in named if path.relative_to(place).parts[0].split(".")[0] == f"{subject.name}s"]
+    if not found:
+        raise InputError(f"{place}: expected {subject.name}s in files that end in {', '.join(FORMATS)}, saw none.")
+    return found
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def inspect(path: Path, digest: str, subject: Subject) -> InputFile:
+    """Look at the head (Parquet: the footer) of a file.
+
+    Raises
+    ------
+    InputError
+        When it is empty or broken, lacks a column, or has one of a type that cannot be meant.
+    """
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty, it has not even column names. Fix: write it again.")
+    form = FORMATS[path.suffix]
+    columns = {"parquet": _parquet_columns, "csv": _csv_columns, "jsonl": _json_columns}[form](path)
+    missing = [name for name in subject.required if name not in columns]
+    if missing:
+        raise InputError(
+            f"{path}: expected the columns {', '.join(subject.required)}; {', '.join(missing)} missing, saw "
+            f"{', '.join(columns)[:300]}.{_separator_hint(form, columns)}"
+        )
+    for name in subject.columns:
+        if form == "parquet" and name in columns:
+            _check_type(path, name, columns[name])
+    return InputFile(path, digest, form, columns)
+
+
+def _parquet_columns(path: Path) -> dict[str, str]:
+    try:
+        with pq.ParquetFile(path) as file:
+            types = {field.name: str(field.type) for field in file.schema_arrow}
+            for number in range(len(file.schema)):
+                column = file.schema.column(number)
+                # Spark's old encoding of a time; always UTC though it does not say so.
+                if column.physical_type == "INT96":
+                    types[column.path] = "int96"
+            return types
+    except (pa.ArrowException, OSError) as problem:
+        raise InputError(f"{path}: not a whole Parquet file ({problem}). Fix: write or copy it again.") from None
+
+
+def _csv_columns(path: Path) -> dict[str, str]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        header = next(csv.reader(file), [])
+    twice = {name for name in header if header.count(name) > 1}
+    if twice:
+        raise InputError(f"{path}: expected each column once, saw {', '.join(sorted(twice))} more than once.")
+    return dict.fromkeys(header, "text")
+
+
+def _json_columns(path: Path) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for line in itertools.islice(file, HEAD_LINES):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict):
+                columns |= dict.fromkeys(row, "text")
+    if not columns:
+        raise InputError(
+            f"{path}: expected JSON Lines, one object a line; none of the first {HEAD_LINES} lines is one."
+        )
+    return columns
+
+
+def _separator_hint(form: str, columns: Mapping[str, str]) -> str:
+    if form != "csv" or len(columns) != 1:
+        return " Fix: rename or add them."
+    header = next(iter(columns))
+    found = max(";\t|", key=header.count)
+    name = {"\t": "a tab"}.get(found, f"'{found}'")
+    return f" It looks as if {name} separates its columns. Fix: write it with commas." if found in header else ""
+
+
+def _check_type(path: Path, name: str, seen: str) -> None:
+    text = seen in ("string", "large_string", "string_view", "null") or "values=string" in seen
+    number = seen.startswith(("int", "uint", "float", "double", "decimal")) and seen != "int96"
+    if name == "occurred_at":
+        fine, wanted = (
+            text or seen == "int96" or (seen.startswith("timestamp") and "tz=" in seen),
+            "a time with its zone",
+        )
+    elif name == "value":
+        fine, wanted = text or number, "a number"
+    elif name == "is_active":
+        fine, wanted = text or seen == "bool", "true or false"
+    elif name.endswith("_id"):
+        fine, wanted = text or "int" in seen, "text"
+    else:
+        fine, wanted = text, "text"
+    if not fine:
+        raise InputError(f"{path}: expected {wanted} in the column {name}, saw the type {seen}. Fix: convert it.")

@@ -1,0 +1,68 @@
+"""The interest model as MLflow loads it anywhere: rows of behaviour in, interest vectors out.
+
+    model = mlflow.pyfunc.load_model("models:/nearline-interest@champion")
+    model.predict(pandas.DataFrame({"user_id": ["u1"], "events": ['[{"kind": "search", "text": "tents", ...}]']}))
+
+MLflow reads this file itself ("models from code"), so it needs the nearline package and nothing pickled.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+from nearline.core.behaviour import QUERY_CHARACTERS, History
+from nearline.core.interest import DIM
+from nearline.errors import InputError
+from nearline.models.interest_model import InterestModel
+
+
+class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """`InterestModel` behind MLflow's ``predict``."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the model folder that was registered with this file."""
+        self.model = InterestModel.load(Path(context.artifacts["model"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Interest vectors of people.
+
+        Parameters
+        ----------
+        model_input
+            Columns user_id and events; events is a JSON array, oldest first, of objects with ``kind``,
+            ``occurred_at`` (ISO 8601) and either ``text`` (a query) or ``item_id`` with ``item_text``, as made by
+            `nearline.core.item_text.item_text`.
+
+        Returns
+        -------
+        DataFrame
+            Columns user_id and interest, a list of 128 numbers; zeros for a person without events.
+        """
+        histories = [self._history(events) for events in model_input["events"]]
+        interests = self.model.interests(histories)
+        return pd.DataFrame({"user_id": model_input["user_id"].to_numpy(), "interest": interests.tolist()})
+
+    def _history(self, text: str) -> History:
+        try:
+            events = json.loads(text)
+            kinds = [event["kind"] for event in events]
+            times = np.array([datetime.fromisoformat(event["occurred_at"]).timestamp() for event in events])
+            says = [event.get("item_text") or event["text"][:QUERY_CHARACTERS] for event in events]
+        except (ValueError, KeyError, TypeError) as problem:
+            raise InputError(
+                "events: expected a JSON array of objects with kind, occurred_at and text or item_text, "
+                f"saw {text[:200]!r} ({problem!r})."
+            ) from problem
+        vectors = self.model.query_vectors(says) if says else np.zeros((0, DIM), np.float32)
+        vectors += self.model.residual([event.get("item_id") or "" for event in events])
+        return History(vectors, kinds, times)
+
+
+mlflow.models.set_model(InterestPyfunc())

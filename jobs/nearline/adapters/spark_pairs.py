@@ -1,0 +1,114 @@
+"""Count pairs in Spark. `transitions` is the twin of `nearline.core.transitions.transition_table`: a test compares.
+
+Events have the columns event_id, user_id, item_id, kind, text, weight and ``at``, microseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nearline.core.transitions import SUCCESSORS, WINDOW
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+SEARCH_EVENTS = 5
+SEARCH_MICROSECONDS = 10 * 60 * 1_000_000
+"""An item taken within so many events and ten minutes after a search was found by it."""
+PAIRS_AN_ITEM = 20
+"""For the text model; popular items would otherwise fill every batch."""
+
+
+def first_meetings(events: DataFrame) -> DataFrame:
+    """Each person's first event with each item, if it speaks for the item."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    # Ties as in nearline.core.split.first_interactions: a positive event before another of the same moment.
+    order = Window.partitionBy("user_id", "item_id").orderBy("at", F.col("weight") <= 0, "event_id")
+    met = events.where("item_id is not null").withColumn("place", F.row_number().over(order))
+    return met.where("place = 1 and weight > 0").drop("place")
+
+
+def transitions(met: DataFrame) -> DataFrame:
+    """Columns item_id, next_item_id, weight: formula in `nearline.core.transitions`."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    line = Window.partitionBy("user_id").orderBy("at", "event_id")
+    later = [
+        F.struct(
+            F.lead("item_id", distance).over(line).alias("next_item_id"),
+            F.lead("at", distance).over(line).alias("next_at"),
+            F.lit(distance**-0.5).alias("count"),
+        )
+        for distance in range(1, WINDOW + 1)
+    ]
+    pairs = (
+        met.select("item_id", "at", F.explode(F.array(*later)).alias("next"))
+        .select("item_id", "at", "next.*")
+        .where("next_item_id is not null")
+    )
+    # Of two at the same moment none is first: they count in both directions.
+    tied = pairs.where("at = next_at").selectExpr("next_item_id as item_id", "item_id as next_item_id", "count")
+    counts = (
+        pairs.select("item_id", "next_item_id", "count")
+        .unionByName(tied)
+        .groupBy("item_id", "next_item_id")
+        .agg(F.sum("count").alias("count"))
+    )
+    outgoing = Window.partitionBy("item_id")
+    weighed = counts.withColumn("weight", F.col("count") / F.sqrt(F.sum("count").over(outgoing)))
+    best = Window.partitionBy("item_id").orderBy(F.desc("weight"), "next_item_id")
+    largest = weighed.agg(F.max("weight").alias("largest"))
+    return (
+        weighed.withColumn("place", F.row_number().over(best))
+        .where(F.col("place") <= SUCCESSORS)
+        .crossJoin(F.broadcast(largest))
+        .select("item_id", "next_item_id", (F.col("weight") / F.col("largest")).cast("float").alias("weight"))
+        .where("weight > 0")
+    )
+
+
+def item_pairs(counted: DataFrame) -> DataFrame:
+    """Columns left_id, right_id, weight: each item with its heaviest successors, all items alike."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    best = Window.partitionBy("item_id").orderBy(F.desc("weight"), "next_item_id")
+    total = F.sum("weight").over(Window.partitionBy("item_id"))
+    return (
+        counted.withColumn("place", F.row_number().over(best))
+        .where(F.col("place") <= PAIRS_AN_ITEM)
+        .select(
+            F.col("item_id").alias("left_id"),
+            F.col("next_item_id").alias("right_id"),
+            (F.col("weight") / total).cast("double").alias("weight"),
+        )
+    )
+
+
+def query_pairs(events: DataFrame) -> DataFrame:
+    """Columns query, item_id, weight: how many events took the item soon after the search."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    line = Window.partitionBy("user_id").orderBy("at", "event_id")
+    later = [
+        F.struct(
+            F.lead("item_id", distance).over(line).alias("item_id"),
+            F.lead("at", distance).over(line).alias("next_at"),
+            F.lead("weight", distance).over(line).alias("next_weight"),
+        )
+        for distance in range(1, SEARCH_EVENTS + 1)
+    ]
+    return (
+        events.withColumn("next", F.array(*later))
+        .where("item_id is null and trim(text) <> ''")
+        .select(F.substring("text", 1, 500).alias("query"), "at", F.explode("next").alias("next"))
+        .select("query", "at", "next.*")
+        .where("item_id is not null and next_weight > 0")
+        .where(F.col("next_at") - F.col("at") <= SEARCH_MICROSECONDS)
+        .groupBy("query", "item_id")
+        .agg(F.count("*").cast("double").alias("weight"))
+    )

@@ -1,0 +1,143 @@
+"""Judge rankings on the newest window, and decide whether a candidate may be published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nearline.core.behaviour import Ledger
+from nearline.core.blend import blend, standard_scores
+from nearline.core.ranking import metrics, rank
+from nearline.core.split import first_interactions, sample_rows
+from nearline.core.transitions import Transitions
+from nearline.models.evaluation import Window, interests_of, transition_view
+from nearline.models.interest_model import InterestModel
+
+TEST_ROWS = 2000
+"""First meetings judged on: the standard error of NDCG@10 is then about half a point."""
+ROWS_A_BATCH = 200
+"""Scores are made for so many people at a time, for the whole catalogue."""
+NEW_USER_EVENTS = 3
+LAST_ITEMS = 10
+MONTH = 30 * 86400.0
+
+Figures = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Test:
+    """Later first meetings, each predicted from what its person did strictly before, among the whole catalogue."""
+
+    window: Window
+    cut: float
+    known: np.ndarray
+
+    @classmethod
+    def of(cls, ledger: Ledger, cut: float, seed: int) -> Test:
+        """Draw at most `TEST_ROWS` first meetings from the cut on; ``known`` (items,): met before it by anybody."""
+        first = first_interactions(ledger)
+        rows = sample_rows(first[ledger.time[first] >= cut], TEST_ROWS, seed)
+        known = np.zeros(len(ledger.items), dtype=bool)
+        past = ledger.before(cut)
+        known[past.item[past.item >= 0]] = True
+        return cls(Window.of(ledger, rows), cut, known)
+
+    def batches(self) -> Iterator[Window]:
+        """The rows in parts."""
+        for start in range(0, len(self.window), ROWS_A_BATCH):
+            yield self.window.part(slice(start, start + ROWS_A_BATCH))
+
+    def served_scores(
+        self, model: InterestModel, item_texts: np.ndarray, query_texts: np.ndarray, table: Transitions
+    ) -> Iterator[np.ndarray]:
+        """The blend of `nearline.core.blend`, (rows, items) for each batch, from the model's text vectors."""
+        items = model.project(item_texts) + model.residual(self.window.ledger.items)
+        queries = model.project(query_texts)
+        for part in self.batches():
+            z = standard_scores(interests_of(model, part, items, queries), items)
+            yield blend(z, transition_view(part, table), model.transition_weight)
+
+
+def plain_scores(test: Test, text_vectors: np.ndarray, table: Transitions) -> dict[str, Iterator[np.ndarray]]:
+    """Scores of rivals that need no training, (rows, items) for each batch.
+
+    ``text_vectors`` (items, width) of the text model as it was before fine-tuning. Popularity ends at the cut.
+    """
+    ledger = test.window.ledger
+    unit = text_vectors / np.maximum(np.linalg.norm(text_vectors, axis=1, keepdims=True), 1e-9)
+    lately = ledger.only(ledger.positive & (ledger.time < test.cut) & (ledger.time >= test.cut - MONTH))
+    popularity = np.bincount(lately.item, minlength=len(ledger.items)).astype(np.float32)
+
+    def untuned() -> Iterator[np.ndarray]:
+        for part in test.batches():
+            tastes = [unit[items[-LAST_ITEMS:]].sum(axis=0) for items, _ in part.item_histories()]
+            yield np.stack(tastes) @ unit.T
+
+    return {
+        "untuned_text": untuned(),
+        "popularity": (np.tile(popularity, (len(part), 1)) for part in test.batches()),
+        "transitions": (transition_view(part, table) for part in test.batches()),
+    }
+
+
+def figures(test: Test, scores: Iterable[np.ndarray]) -> Figures:
+    """Metrics of all rows, and apart: warm and cold targets (met before the cut, or not), new users."""
+    parts = zip(test.batches(), scores, strict=True)
+    ranks = np.concatenate(
+        [np.zeros(0, np.int64), *(rank(values, part.targets, part.known()) for part, values in parts)]
+    )
+    warm = test.known[test.window.targets]
+    new = (test.window.end - test.window.start) <= NEW_USER_EVENTS
+    strata = {"all": np.ones(len(ranks), dtype=bool), "warm": warm, "cold": ~warm, "new_users": new}
+    return {name: metrics(ranks[chosen]) for name, chosen in strata.items()}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found, and what follows."""
+
+    accepted: bool
+    reason: str
+    figures: dict[str, Figures]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For judgement.json: ``accepted``, ``reason``, ``metrics`` of the candidate, ``rivals``."""
+        rivals = {name: found for name, found in self.figures.items() if name != "candidate"}
+        return {
+            "accepted": self.accepted,
+            "reason": self.reason,
+            "metrics": self.figures["candidate"],
+            "rivals": rivals,
+        }
+
+    def flat(self) -> dict[str, float]:
+        """For MLflow: ``test.candidate.warm.ndcg`` and so on."""
+        return {
+            f"test.{name}.{stratum}.{key}": value
+            for name, strata in self.figures.items()
+            for stratum, values in strata.items()
+            for key, value in values.items()
+        }
+
+
+def decide(found: dict[str, Figures]) -> Judgement:
+    """Accept a candidate whose NDCG@10 over all test rows beats the untuned text model's and the champion's."""
+    candidate = found["candidate"]["all"]
+    if not candidate["count"]:
+        return Judgement(
+            False,
+            "nobody met an item for the first time after the cut, so there is nothing to judge on. "
+            "Fix: wait for more events, or raise NEARLINE_HOLDOUT_SHARE.",
+            found,
+        )
+    rivals = {name: found[name]["all"]["ndcg"] for name in ("untuned_text", "champion") if name in found}
+    said = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in rivals.items())
+    better = [name for name, value in rivals.items() if candidate["ndcg"] <= value]
+    verdict = f"NDCG@10 {candidate['ndcg']:.4f} on {candidate['count']:.0f} later interactions; {said}"
+    if better:
+        names = " and ".join(name.replace("_", " ") for name in better)
+        return Judgement(False, f"not better than the {names}: {verdict}", found)
+    return Judgement(True, f"better than the {' and '.join(n.replace('_', ' ') for n in rivals)}: {verdict}", found)

@@ -1,0 +1,60 @@
+"""Count what people take together, one after another, and after a search, for the models to learn from.
+
+python jobs/pair_items.py --run 2026-11-21
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+
+from pyspark.sql import functions as F
+
+from nearline.adapters.snapshot import read_facts
+from nearline.adapters.spark import session
+from nearline.adapters.spark_pairs import first_meetings, item_pairs, query_pairs, transitions
+from nearline.errors import run_job
+from nearline.run_folder import RunFolder
+from nearline.settings import Settings
+
+log = logging.getLogger("nearline.pairs")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write transitions from before the cut, and what choices are made with from before the inner cut."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="name of the daily run")
+    arguments = parser.parse_args(argv)
+    settings = Settings.from_env()
+    run = RunFolder(settings, arguments.run)
+    facts = read_facts(run.snapshot)
+    spark = session(settings, "nearline pair_items")
+    shutil.rmtree(run.pairs, ignore_errors=True)
+
+    items = spark.read.parquet(str(run.snapshot / "items.parquet")).select("item_id")
+    kinds = spark.createDataFrame(list(facts["kinds"].items()), "kind string, weight double")
+    events = (
+        spark.read.parquet(str(run.snapshot / "events.parquet"))
+        .join(F.broadcast(kinds), "kind")
+        .withColumn("at", F.unix_micros("occurred_at"))
+    )
+    # An event of an item that is not in the catalogue says nothing about those that are.
+    known = events.join(items.withColumn("known", F.lit(True)), "item_id", "left").where("item_id is null or known")
+    past = known.where(F.col("at") < int(facts["cut_time"] * 1e6))
+    early = known.where(F.col("at") < int(facts["inner_cut_time"] * 1e6))
+    counted = transitions(first_meetings(early)).cache()
+    for name, frame in {
+        "inner_transitions": counted,
+        "transitions": transitions(first_meetings(past)),
+        "item_pairs": item_pairs(counted),
+        "query_pairs": query_pairs(early),
+    }.items():
+        path = str(run.pairs / f"{name}.parquet")
+        frame.write.parquet(path)
+        log.info("%s: %d", name.replace("_", " "), spark.read.parquet(path).count())
+    return 0
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,50 @@
+"""Make the candidate of a daily run the live version: catch up, flip in one transaction, move the MLflow alias.
+
+python jobs/publish.py --run 2026-11-21
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+
+from nearline.adapters.mlflow_registry import move_alias
+
+from nearline.adapters.interest_ledger import InterestLedger
+from nearline.adapters.postgres import connect, queries
+from nearline.errors import DatabaseError, run_job
+from nearline.models.interest_model import InterestModel
+from nearline.run_folder import RunFolder
+from nearline.settings import Settings
+
+log = logging.getLogger("nearline.publish")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Publish; running it again changes nothing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="name of the daily run")
+    arguments = parser.parse_args(argv)
+    settings = Settings.from_env()
+    run = RunFolder(settings, arguments.run)
+    publish = queries("publish")
+    with connect(settings, autocommit=True) as connection:
+        ledger = InterestLedger(connection, InterestModel.load(run.model), run.version)
+        if ledger.lock():  # if not, it is live already and the nearline job keeps it fresh
+            log.info("caught up with %d events that came during the rebuild", ledger.catch_up())
+        elif connection.execute(queries("refresh")["live"]).fetchone() is None:
+            raise DatabaseError(f"Another job writes the vectors of version {run.version}. Fix: wait for it to end.")
+        connection.execute(publish["refresh_popularity"])
+        reason = json.loads(run.judgement.read_text())["reason"]
+        connection.execute(
+            publish["promote"],
+            {"model_version": run.version, "by_whom": f"daily_training {run.name}", "because": reason},
+        )
+    move_alias(settings, run.version)
+    log.info("version %d is live", run.version)
+    return 0
+
+
+if __name__ == "__main__":
+    run_job(main)

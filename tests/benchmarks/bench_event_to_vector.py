@@ -1,0 +1,86 @@
+"""From the record of an event to the vector that has it: the real job, drained, with a real (untrained) model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from figure import Figure, percentile
+
+from nearline.adapters.postgres import connect
+from nearline.core.behaviour import UNKNOWN_KIND
+from nearline.core.interest import DIM
+from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
+from nearline.models.interest_model import InterestModel
+from nearline.models.text_model import TextModel, text_model_folder
+from nearline.settings import Settings
+from small_shop import ITEMS, open_shop
+
+JOB = Path(__file__).resolve().parents[2] / "jobs" / "refresh_interests.py"
+SECONDS, EVENTS_A_SECOND, PEOPLE = 30, 50, 500
+
+
+def measure(settings: Settings) -> Iterator[Figure]:
+    """Record events at a steady pace beside the draining job and read the lag of each from the ledger."""
+    text = TextModel.load(text_model_folder(settings.text_model))
+    behaviour = BehaviourModel(BehaviourConfig(text_width=text.width, kind_count=3))
+    residuals = np.zeros((0, DIM), np.float32)
+    kinds = [UNKNOWN_KIND, "click", "search"]
+    InterestModel(text, behaviour, kinds, [], residuals, {}).save(settings.models_folder / "1")
+    with connect(settings, autocommit=True) as connection:
+        open_shop(connection)
+        began = time.monotonic()
+        job = subprocess.Popen(
+            [sys.executable, str(JOB), "--seconds", str(SECONDS + 60)],
+            env={**os.environ, "NEARLINE_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert job.stdout is not None
+        for line in job.stdout:
+            if "loaded" in line:
+                break
+        start_seconds = time.monotonic() - began
+        try:
+            recorded = _record(connection, began=time.monotonic())
+            time.sleep(3)
+        finally:
+            job.terminate()
+            job.wait()
+        lags = [
+            lag for (batch,) in connection.execute("select lag_ms from nearline_data.refresh_batch") for lag in batch
+        ]
+    if len(lags) != recorded:
+        raise RuntimeError(f"{recorded} events were recorded, {len(lags)} are in a vector")
+    context = {"events": recorded, "events_a_second": EVENTS_A_SECOND, "people": PEOPLE, "searches": "1 in 10"}
+    for share, target in ((0.5, 1000.0), (0.95, 2000.0)):
+        yield Figure(
+            name=f"event_to_vector_p{share * 100:.0f}",
+            value=percentile(lags, share),
+            unit="ms",
+            better="lower",
+            target=target,
+            reference=("best published streaming product (Amazon Personalize, 1-2 s; not measured here)", 2000.0),
+            context=context,
+        )
+    yield Figure(
+        name="refresh_job_start", value=start_seconds, unit="s", better="lower", target=8.0,
+        context={"until": "model loaded, a poll of the ledger a moment later"},
+    )  # fmt: skip
+
+
+def _record(connection, began: float) -> int:  # type: ignore[no-untyped-def]
+    chance = np.random.default_rng(7)
+    for number in range(SECONDS * EVENTS_A_SECOND):
+        user = f"u{chance.integers(PEOPLE)}"
+        if number % 10 == 0:
+            call = ("select nearline.record_event(%s, 'search', with_text => %s)", (user, f"hiking {number % 70}"))
+        else:
+            call = ("select nearline.record_event(%s, 'click', %s)", (user, ITEMS[chance.integers(len(ITEMS))]))
+        connection.execute(*call)
+        time.sleep(max(0.0, began + (number + 1) / EVENTS_A_SECOND - time.monotonic()))
+    return SECONDS * EVENTS_A_SECOND

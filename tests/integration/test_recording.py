@@ -1,0 +1,80 @@
+"""What applications write: record_event, record_exposure, and COPY."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from nearline.adapters.postgres import Connection, connect
+from nearline.settings import Settings
+from small_shop import open_shop
+
+
+def test_an_event_is_recorded_once_however_often_it_is_sent(connection: Connection) -> None:
+    for _ in range(3):
+        connection.execute(
+            """select nearline.record_event(
+                   'u1', 'search', with_text => 'tent', with_id => 'e1', happened_at => '2026-01-02Z')"""
+        )
+    assert connection.execute("select event_id, user_id, kind, text from nearline_data.event").fetchall() == [
+        ("e1", "u1", "search", "tent")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("null, 'view', 'a'", "of_user is null"),
+        ("'', 'view', 'a'", "of_user is ''"),
+        ("'u1', 'gaze', 'a'", "event_kind is 'gaze', expected one of: cart, click"),
+        ("'u1', null, 'a'", "event_kind is null"),
+        ("'u1', 'view'", "a view needs on_item, with_text or both"),
+        ("'u1', 'search', with_text => repeat('x', 1000000)", "with_text has 1000000 characters"),
+        ("'u1', 'view', 'a', happened_at => now() + interval '1 day'", "is in the future"),
+        ("'u1', 'rate', 'a', with_value => 'NaN'", "with_value is NaN"),
+        ("'u1', 'view', 'a', happened_at => '0001-01-01'", "is before 1970"),
+    ],
+)
+def test_bad_input_is_refused_with_a_hint(connection: Connection, arguments: str, message: str) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(f"select nearline.record_event({arguments})")
+    assert message in str(caught.value)
+    assert caught.value.diag.message_hint
+    assert connection.execute("select count(*) from nearline_data.event").fetchone() == (0,)
+
+
+def test_an_event_of_an_unknown_item_is_kept_with_a_warning(connection: Connection) -> None:
+    said: list[str] = []
+    connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    connection.execute("select nearline.record_event('u1', 'view', 'not-yet-there')")
+    assert said == ["item 'not-yet-there' is not in the catalogue yet; the event is kept and waits for it"]
+    assert connection.execute("select item_id from nearline_data.event").fetchall() == [("not-yet-there",)]
+
+
+def test_a_late_event_finds_a_partition(connection: Connection) -> None:
+    connection.execute("select nearline.record_event('u1', 'view', 'a', happened_at => '1997-05-06Z')")
+    connection.execute("select nearline.record_event('u1', 'view', 'a', happened_at => '1997-09-06Z')")
+    found = connection.execute("select distinct tableoid::regclass::text from nearline_data.event").fetchall()
+    assert found == [("nearline_data.event_1997",)]
+
+
+def test_a_writer_may_copy_events_in_but_not_look(settings: Settings) -> None:
+    with connect(settings, role="nearline_writer", autocommit=True) as writer:
+        with (
+            writer.cursor() as cursor,
+            cursor.copy("copy nearline_data.event (event_id, user_id, item_id, kind, occurred_at) from stdin") as copy,
+        ):
+            copy.write_row(("e1", "u1", "a", "view", "2026-11-01 10:00Z"))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            writer.execute("select * from nearline_data.event")
+
+
+def test_an_exposure_counts_once_for_a_request_and_item(connection: Connection) -> None:
+    open_shop(connection)
+    record = "select nearline.record_exposure('00000000-0000-0000-0000-000000000001', 'u1', array['a', 'b', 'a', null])"
+    assert connection.execute(record).fetchone() == (2,)
+    assert connection.execute(record).fetchone() == (0,)
+    shown = connection.execute(
+        "select item_id, list_position, model_version from nearline_data.exposure order by list_position"
+    ).fetchall()
+    assert shown == [("a", 1, 1), ("b", 2, 1)]

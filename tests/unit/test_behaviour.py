@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nearline.core.behaviour import GAP_BUCKETS, History, gap_buckets, make_ledger
+from nearline.core.interest import DIM
+from nearline.core.item_text import MAX_CHARACTERS, item_text
+from nearline.errors import InputError, ModelError
+
+
+@given(st.lists(st.floats(0, 4e9), min_size=1, max_size=20).map(sorted))
+def test_gaps_are_buckets_that_grow_with_time(times: list[float]) -> None:
+    buckets = gap_buckets(np.array(times))
+    assert buckets[0] == 0
+    assert (buckets >= 0).all()
+    assert (buckets < GAP_BUCKETS).all()
+    order = np.argsort(np.diff(times), kind="stable")
+    assert (np.diff(buckets[1:][order]) >= 0).all()
+
+
+@given(st.permutations(list(range(6))))
+def test_rows_in_any_order_give_the_same_ledger(order: list[int]) -> None:
+    rows = [
+        ("u", "a", "view", None, 3.0, "e1"),
+        ("u", "b", "view", None, 3.0, "e0"),
+        ("t", None, "search", "hat", 1.0, "e2"),
+        ("u", "gone", "view", None, 1.0, "e3"),
+        ("t", "a", "new kind", None, 2.0, "e4"),
+        ("t", None, "view", " ", 2.0, "e5"),
+    ]
+    users, items, kinds, texts, times, ids = zip(*(rows[place] for place in order), strict=True)
+    ledger = make_ledger(
+        user_ids=users, item_ids=items, kinds=kinds, texts=texts, times=np.array(times), catalogue=["a", "b"],
+        kind_weights={"view": 1.0, "search": 0.5}, event_ids=ids,
+    )  # fmt: skip
+    assert [ledger.users[user] for user in ledger.user] == ["t", "t", "u", "u"]
+    assert ledger.item.tolist() == [-1, 0, 1, 0]  # a tie in time is broken by event id
+    assert ledger.query.tolist() == [0, -1, -1, -1]
+    assert ledger.kind[1] == 0  # a kind that nobody knew
+    assert ledger.positive.tolist() == [False, True, True, True]
+
+
+def test_a_history_must_fit_together() -> None:
+    vectors, times = np.zeros((2, DIM), np.float32), np.array([1.0, 2.0])
+    assert len(History(vectors, ["view", "view"], times).newest(1)) == 1
+    with pytest.raises(InputError, match="one vector of 128"):
+        History(vectors[:, :3], ["view", "view"], times)
+    with pytest.raises(InputError, match="go back"):
+        History(vectors, ["view", "view"], times[::-1])
+    with pytest.raises(ModelError, match="finite"):
+        History(vectors * np.nan, ["view", "view"], times)
+
+
+def test_an_item_says_title_attributes_description() -> None:
+    assert item_text("A.", "B", "page", {"tags": ["x", "x", 3], "price": "4.5"}) == "A. x. B."
+    assert item_text("", None, "page") == "page"
+    assert len(item_text("word " * 10**6)) <= MAX_CHARACTERS

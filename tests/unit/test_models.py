@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny_models
+from nearline.core.behaviour import History
+from nearline.core.interest import DIM
+from nearline.errors import InputError, ModelError
+from nearline.models.behaviour_training import BehaviourTraining, Stretches
+from nearline.models.interest_model import InterestModel
+from nearline.models.judgement import Test as JudgedRows
+from nearline.models.judgement import decide, figures, plain_scores
+from nearline.models.kept_vectors import kept_vectors
+from nearline.models.text_model import TextModel
+from nearline.models.text_training import TextTraining, contrastive_loss, freeze_lower_layers, train_text_model
+from nearline.models.training import TrainingPlan, may_continue, train_interest_model
+
+PLAN = TrainingPlan(
+    text=TextTraining(steps=10, batch=8, learning_rate=1e-3),
+    behaviour=BehaviourTraining(epochs=6, batch=8, learning_rate=3e-3),
+    history_length=20,
+)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def reports() -> list[tuple[dict[str, float], int]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def model(encoder: Path, reports: list, tmp_path_factory: pytest.TempPathFactory) -> InterestModel:
+    torch.set_num_threads(1)
+    data = tiny_models.training_data(tiny_models.small_world())
+    keep = tmp_path_factory.mktemp("keep") / "vectors"
+    report = lambda values, step: reports.append((values, step))  # noqa: E731
+    return train_interest_model(data, PLAN, TextModel.load(encoder), report, keep)
+
+
+def history_of(model: InterestModel, items: list[str], query: str | None = None) -> History:
+    ids, texts = tiny_models.catalogue()
+    said = [texts[ids.index(item)] for item in items]
+    vectors = model.item_vectors(items, said) if items else np.zeros((0, DIM), np.float32)
+    kinds = ["view"] * len(items)
+    if query:
+        vectors, kinds = np.concatenate([vectors, model.query_vectors([query])]), [*kinds, "search"]
+    return History(vectors, kinds, np.arange(len(kinds)) * 100.0)
+
+
+def test_training_lowers_both_losses(model: InterestModel, reports: list) -> None:
+    text = [values["text_loss"] for values, _ in reports if "text_loss" in values]
+    behaviour = [values["behaviour_loss"] for values, _ in reports if "behaviour_loss" in values]
+    assert np.mean(text[-3:]) < np.mean(text[:3])
+    assert behaviour[-1] < 0.95 * behaviour[0]
+    assert model.notes["transition_weight"] in (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+
+
+def test_people_get_items_of_their_theme(model: InterestModel) -> None:
+    ids, texts = tiny_models.catalogue()
+    items = model.item_vectors(ids, texts)
+    scores = model.interests([history_of(model, ["baking-0", "baking-3"])])[0] @ items.T
+    best = [ids[place].split("-")[0] for place in np.argsort(-scores)[:5]]
+    assert best.count("baking") >= 4
+
+
+def test_saved_and_loaded_it_gives_the_same_bits(model: InterestModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "model")
+    again = InterestModel.load(tmp_path / "model", threads=1)
+    ids, texts = tiny_models.catalogue()
+    assert np.array_equal(again.item_vectors(ids, texts), model.item_vectors(ids, texts))
+    history = history_of(model, ["music-1", "music-2"], "guitar")
+    assert np.array_equal(again.interests([history]), model.interests([history]))
+    assert again.notes == model.notes
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_new_item_has_a_place_from_its_text(model: InterestModel) -> None:
+    ids, texts = tiny_models.catalogue()
+    items = model.item_vectors(ids, texts)
+    new = model.item_vectors(["unheard of"], ["hiking tent"])[0]
+    np.testing.assert_array_equal(new, model.query_vectors(["hiking tent"])[0])
+    means = {
+        theme: float(new @ items[[n for n, i in enumerate(ids) if i.startswith(theme)]].mean(0))
+        for theme in tiny_models.THEMES
+    }
+    assert max(means, key=lambda theme: means[theme]) == "hiking"
+
+
+def test_a_search_moves_the_interest(model: InterestModel) -> None:
+    ids, texts = tiny_models.catalogue()
+    items = model.item_vectors(ids, texts)
+    music = np.array([item.startswith("music") for item in ids])
+
+    def preference(history: History) -> float:
+        scores = model.interests([history])[0] @ items.T
+        return float(scores[music].mean() - scores[~music].mean())
+
+    before, after = history_of(model, ["baking-1"]), history_of(model, ["baking-1"], "music guitar")
+    assert preference(after) > preference(before)
+
+
+def test_an_interest_does_not_depend_on_its_companions(model: InterestModel) -> None:
+    one = history_of(model, ["hiking-1", "hiking-2"], "tent")
+    others = [history_of(model, ["music-1"] * length) for length in (1, 7, 20, 30)]
+    together = model.interests([others[0], one, *others[1:], History(np.zeros((0, DIM), np.float32), [], np.zeros(0))])
+    np.testing.assert_allclose(together[1], model.interests([one])[0], rtol=1e-5, atol=1e-5)
+    assert not together[-1].any()
+    assert model.interests([]).shape == (0, DIM)
+
+
+def test_only_the_newest_events_are_read(model: InterestModel) -> None:
+    long = history_of(model, ["music-1", "baking-2"] * 20)
+    assert np.array_equal(model.interests([long]), model.interests([long.newest(20)]))
+
+
+def test_the_same_seed_gives_the_same_model(encoder: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    data = tiny_models.training_data(tiny_models.small_world(people=12))
+    first, second = (
+        train_interest_model(data, PLAN, TextModel.load(encoder), lambda values, step: None, tmp_path / str(number))
+        for number in (1, 2)
+    )
+    assert np.array_equal(first.residuals, second.residuals)
+
+
+def test_nothing_after_the_cut_changes_the_model(encoder: Path, tmp_path: Path, model: InterestModel) -> None:
+    ledger = tiny_models.small_world()
+    data = tiny_models.training_data(ledger.before(20 * tiny_models.DAY))
+    again = train_interest_model(data, PLAN, TextModel.load(encoder), lambda values, step: None, tmp_path / "kept")
+    assert np.array_equal(again.residuals, model.residuals)
+    assert again.notes["transition_weight"] == model.notes["transition_weight"]
+
+
+def test_a_champion_that_saw_the_validation_window_is_no_start(model: InterestModel) -> None:
+    data = tiny_models.training_data(tiny_models.small_world())
+    assert not may_continue(model, model.behaviour.config, data)
+    later = tiny_models.training_data(
+        tiny_models.small_world(), cut=24 * tiny_models.DAY, inner_cut=21 * tiny_models.DAY
+    )
+    assert may_continue(model, model.behaviour.config, later)
+
+
+def test_what_comes_next_is_never_of_the_same_moment() -> None:
+    ledger = tiny_models.make_ledger(
+        user_ids=["u"] * 5, item_ids=["a", "b", "c", "d", "a"], kinds=["view"] * 5, texts=[None] * 5,
+        times=np.array([1.0, 1.0, 2.0, 2.0, 3.0]), catalogue=["a", "b", "c", "d"], kind_weights={"view": 1.0},
+    )  # fmt: skip
+    stretches = Stretches.of(ledger)
+    for seed in range(10):
+        wanted = stretches.draw_targets(np.random.default_rng(seed))
+        assert set(wanted[:2]) <= {2, 3}
+        assert wanted[2:].tolist() == [-1, -1, -1]  # a is known already
+
+
+def test_same_texts_are_no_negatives_of_each_other() -> None:
+    vectors = torch.nn.functional.normalize(torch.ones(3, 4), dim=1)
+    same = np.array([0, 0, 0])
+    assert float(contrastive_loss(vectors, vectors, same, same, 0.05)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_only_the_upper_layers_learn(encoder: Path) -> None:
+    model = TextModel.load(encoder)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    data = tiny_models.training_data(tiny_models.small_world(people=9))
+    config = TextTraining(steps=2, batch=4, upper_layers=1)
+    train_text_model(model, data.pairs, config, lambda values, step: None)
+    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed
+    assert all("layer.1." in name for name in changed)
+    assert freeze_lower_layers(model, 5)
+
+
+def test_text_vectors_keep_their_order_and_are_read_once(encoder: Path, tmp_path: Path) -> None:
+    model, calls = TextModel.load(encoder), []
+
+    def encode(texts: list[str]) -> np.ndarray:
+        calls.append(list(texts))
+        return model.encode(texts)
+
+    texts = ["hiking tent", "oven", "hiking tent", "drum song chord"]
+    assert np.allclose(model.encode(texts)[2], model.encode(["hiking tent"])[0], atol=1e-5)
+    kept = kept_vectors(texts, encode, tmp_path / "kept")
+    np.testing.assert_allclose(kept, model.encode(texts), atol=1e-6)
+    np.testing.assert_allclose(kept_vectors(["oven", "flour"], encode, tmp_path / "kept")[0], kept[1], atol=1e-6)
+    assert [len(call) for call in calls] == [3, 1]
+    assert model.encode([]).shape == (0, 32)
+
+
+def test_a_judgement_ranks_the_model_above_simple_rivals(model: InterestModel) -> None:
+    _, texts = tiny_models.catalogue()
+    data = tiny_models.training_data(tiny_models.small_world())
+    test = JudgedRows.of(data.ledger, data.cut, 7)
+    item_texts, query_texts = model.text_vectors(texts), model.text_vectors(data.ledger.queries)
+    found = {"candidate": figures(test, test.served_scores(model, item_texts, query_texts, data.inner_transitions))}
+    constant = np.ones_like(item_texts)
+    for name, scores in plain_scores(test, constant, data.inner_transitions).items():
+        found[name] = figures(test, scores)
+    judgement = decide(found)
+    assert judgement.accepted, judgement.reason
+    assert set(judgement.as_dict()["rivals"]) == {"untuned_text", "popularity", "transitions"}
+    assert found["untuned_text"]["all"]["ndcg"] == 0.0  # a constant score comes out last
+    refused = decide(found | {"champion": found["candidate"]})
+    assert not refused.accepted
+    assert "not better than the champion" in refused.reason
+
+
+def test_no_test_rows_are_refused_with_the_fix(model: InterestModel) -> None:
+    ledger = tiny_models.small_world(people=3)
+    test = JudgedRows.of(ledger, float("inf"), 7)
+    found = {"candidate": figures(test, iter(())), "untuned_text": figures(test, iter(()))}
+    assert "NEARLINE_HOLDOUT_SHARE" in decide(found).reason
+
+
+def test_nothing_to_learn_from_says_so(encoder: Path, tmp_path: Path) -> None:
+    data = tiny_models.training_data(tiny_models.small_world(people=3), cut=1.0, inner_cut=0.0)
+    with pytest.raises(InputError, match="load events over a longer time"):
+        train_interest_model(data, PLAN, TextModel.load(encoder), lambda values, step: None, tmp_path / "kept")
+
+
+def test_a_broken_folder_says_what_is_missing(model: InterestModel, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="complete model"):
+        InterestModel.load(tmp_path)
+    model.save(tmp_path / "model")
+    np.save(tmp_path / "model" / "residuals.npy", np.zeros((3, 7), np.float32))
+    with pytest.raises(ModelError, match="expected shape"):
+        InterestModel.load(tmp_path / "model")
+    with pytest.raises(ModelError, match="NEARLINE_TEXT_MODEL"):
+        TextModel.load(tmp_path)
