@@ -51,6 +51,9 @@ with DAG(
         ),
     },
 ):
-    ingest_items = spark_job("ingest_items", "{{ params.items }}", hours=6, outlets=[ITEMS])
-    ingest_events = spark_job("ingest_events", "{{ params.events }}", hours=6, inlets=[ITEMS], outlets=[EVENTS])
+    # In brackets, as params.items would be the method that every dictionary has.
+    ingest_items = spark_job("ingest_items", "{{ params['items'] }}", hours=6, retries=1, outlets=[ITEMS])
+    ingest_events = spark_job(
+        "ingest_events", "{{ params['events'] }}", hours=6, retries=1, inlets=[ITEMS], outlets=[EVENTS]
+    )
     ingest_items >> ingest_events

@@ -74,9 +74,8 @@ def _share(value: str) -> float:
 
 
 def _setting(variable: str, default: T | None, read: Callable[[str], T], fix: str, *, secret: bool = False) -> Any:
-    return field(
-        default=default, repr=not secret, metadata={"variable": variable, "read": read, "fix": fix, "secret": secret}
-    )
+    about = {"variable": variable, "read": read, "fix": fix, "secret": secret}
+    return field(default=default, repr=not secret, metadata=about)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,9 @@ class Settings:
     """
 
     #: State of the local stack, training runs, models and benchmarks; the only folder Nearline writes to.
-    home: Path = _setting("NEARLINE_HOME", Path(".nearline").absolute(), _folder, "name a folder you may write to")
+    home: Path = _setting(  # noqa: RUF009  it makes a field like all others; only Path is not known to be immutable
+        "NEARLINE_HOME", Path(".nearline"), _folder, "name a folder you may write to"
+    )
     #: Postgres with pgvector >= 0.8.4. None: an embedded server in ``home``. Never logged.
     dsn: str | None = _setting("NEARLINE_DSN", None, _dsn, "use postgresql://user:password@host/database", secret=True)
     #: MLflow tracking server. None: a local one in ``home``.
@@ -121,8 +122,9 @@ class Settings:
     epochs: int = _setting("NEARLINE_EPOCHS", 12, _integer(1, 1000), "use a number of epochs such as 12")
     #: Seed of everything random.
     seed: int = _setting("NEARLINE_SEED", 7, _integer(0, 2**31 - 1), "use a whole number such as 7")
-    #: Ports of the local servers.
+    #: Port of the local Airflow.
     airflow_port: int = _setting("NEARLINE_AIRFLOW_PORT", 8080, _integer(1, 65535), "use a free port")
+    #: Port of the local MLflow server.
     mlflow_port: int = _setting("NEARLINE_MLFLOW_PORT", 5000, _integer(1, 65535), "use a free port")
 
     @classmethod
@@ -143,6 +145,10 @@ class Settings:
                 seen = "a value not shown here" if f.metadata["secret"] else repr(environ[name])
                 raise SettingsError(f"{name}: {problem}, saw {seen}. Fix: {f.metadata['fix']}.") from None
         return cls(**values)
+
+    def __post_init__(self) -> None:
+        # Servers and Spark workers run in folders of their own: a relative path would mean another place to each.
+        object.__setattr__(self, "home", self.home.absolute())
 
     @property
     def postgres_folder(self) -> Path:

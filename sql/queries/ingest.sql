@@ -65,7 +65,8 @@ order by count(*) desc;
 
 -- forget_rejections --
 delete from nearline_data.rejected_row r
-where r.source = any(%(sources)s);
+where r.subject = %(subject)s
+  and r.source = any(%(sources)s);
 
 -- keep_rejections --
 insert into nearline_data.rejected_row (subject, source, reason, content)

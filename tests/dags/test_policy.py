@@ -78,6 +78,14 @@ def test_tasks_start_jobs_and_hold_no_secret(dag: DAG) -> None:
         assert not [word for word in said for secret in SECRETS if secret in word]
 
 
+def test_params_reach_the_jobs(dag: DAG) -> None:
+    context = {"params": {"items": "I", "events": "E"}, "run_id": "manual__2026-11-21T20:04:26.676441+00:00_x"}
+    allowed = {"I", "E", "--run", "manual__2026-11-21T200426.676441_0000_x"}
+    for task in dag.tasks:
+        words = task.application_args if isinstance(task, SparkSubmitOperator) else list(task.env.values())
+        assert {task.render_template(word, context) for word in words} <= allowed
+
+
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)
 def test_no_dag_file_imports_another(path: Path) -> None:
     siblings = {other.stem for other in DAG_FILES}

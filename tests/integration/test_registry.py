@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
 import torch
 
+import tiny_models
 from nearline.adapters import mlflow_registry
 from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.core.behaviour import History

@@ -98,7 +98,7 @@ def _one(connection: Connection, query: str, staging: str | None = None, **param
 
 def _stage(settings: Settings, connection: Connection, subject: Subject, files: list[InputFile], staging: str) -> None:
     """Clean all rows and COPY them, from the executors, into a new staging table."""
-    from py4j.protocol import Py4JJavaError
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
 
     connection.execute(_query("drop_staging", staging))  # what a killed load left
@@ -120,14 +120,17 @@ def _merge(
     """Judge the staged rows, and load all that are fit in one transaction."""
     if subject == EVENT:
         connection.execute(_query("reject_unknown_items", staging))
-    counts = dict(connection.execute(_query("count_reasons", staging)).fetchall())
+    counts: dict[str | None, int] = dict(connection.execute(_query("count_reasons", staging)).fetchall())
     fit, duplicates = counts.pop(None, 0), counts.pop(DUPLICATE, 0)
-    summary = Summary(len(files), 0, fit + duplicates + sum(counts.values()), 0, 0, duplicates, counts)
-    rejected = sum(counts.values())
+    reasons = {str(reason): count for reason, count in counts.items()}
+    rejected = sum(reasons.values())
+    summary = Summary(len(files), read=fit + duplicates + rejected, duplicates=duplicates, rejected=reasons)
     refused = rejected > settings.max_rejected_share * summary.read
     with connection.transaction():
         # A load that failed may be tried again: its rejections replace those of the last time.
-        connection.execute(_query("forget_rejections"), {"sources": [file.source for file in files]})
+        connection.execute(
+            _query("forget_rejections"), {"subject": subject.name, "sources": [file.source for file in files]}
+        )
         connection.execute(_query("keep_rejections", staging), {"subject": subject.name, "duplicate": DUPLICATE})
         if not refused:
             if subject == EVENT:
@@ -140,10 +143,10 @@ def _merge(
                 )
     summary.unchanged = fit - summary.loaded
     if refused:
-        reasons = "; ".join(f"{count:,} {reason}" for reason, count in counts.items())
+        told = "; ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         raise InputError(
             f"{rejected:,} of {summary.read:,} rows are rejected, more than NEARLINE_MAX_REJECTED_SHARE = "
-            f"{settings.max_rejected_share:g} allows; nothing is loaded. Reasons: {reasons}. "
+            f"{settings.max_rejected_share:g} allows; nothing is loaded. Reasons: {told}. "
             "The rows are in nearline_data.rejected_row. Fix: correct the files, or raise the share."
         )
     return summary

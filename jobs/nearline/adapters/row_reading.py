@@ -190,7 +190,8 @@ def _check(subject: Subject, row: Mapping[str, Any], kinds: Collection[str], now
 
 def _values(column: pa.Array) -> list[Any]:
     try:
-        return column.to_pylist()
+        found: list[Any] = column.to_pylist()
+        return found
     except UnicodeDecodeError:  # Parquet promises UTF-8 and does not check; U+FFFD makes the row fail with its reason
         values = column.cast(pa.binary()).to_pylist()
         return [None if value is None else value.decode("utf-8", errors="replace") for value in values]

@@ -45,7 +45,8 @@ def transitions(met: DataFrame) -> DataFrame:
         for distance in range(1, WINDOW + 1)
     ]
     pairs = (
-        met.select("item_id", "at", F.explode(F.array(*later)).alias("next"))
+        met.withColumn("next", F.array(*later))
+        .select("item_id", "at", F.explode("next").alias("next"))
         .select("item_id", "at", "next.*")
         .where("next_item_id is not null")
     )

@@ -146,13 +146,14 @@ class World:
     def taste_of(self, user_id: str, at: datetime) -> list[Taste]:
         """What a person likes at a time, strongest first."""
         if user_id == EXAMPLE_USER:
-            return [Taste(*SUBTOPICS[0], 1.0)]
+            theme, subtopic = SUBTOPICS[0]
+            return [Taste(theme, subtopic, 1.0)]
         person = int(user_id.removeprefix("u")) - 1
         seconds = self._days * 86400 - (self._until - at).total_seconds()
         phase = int(self._phase(np.array([person]), np.array([seconds]))[0])
         weights = WEIGHTS[self._taste_count[person] - 1]
         return [
-            Taste(*SUBTOPICS[subtopic], float(weight))
+            Taste(SUBTOPICS[subtopic][0], SUBTOPICS[subtopic][1], float(weight))
             for subtopic, weight in zip(self._tastes[person, phase], weights, strict=True)
             if weight > 0
         ]
@@ -161,7 +162,7 @@ class World:
         """The next item of its trail: where most people go from it."""
         number = self._number[item_id]
         trail = self._trails[self._trail_of[number]]
-        return self.catalogue[trail[(self._place[number] + 1) % len(trail)]].item_id
+        return self.catalogue[int(trail[(self._place[number] + 1) % len(trail)])].item_id
 
     def next_items(self, user_id: str) -> list[str]:
         """What a person does in the first session after ``until``, new to them, in order; never in the events."""
@@ -340,7 +341,7 @@ class World:
         log.kind.append(np.full(len(person), kind, object) if isinstance(kind, str) else kind)
         log.value.append(np.full(len(person), np.nan) if value is None else value)
         log.seconds.append(seconds)
-        log.text.append(np.array(texts or [None] * len(person), object))
+        log.text.append(np.full(len(person), None, object) if texts is None else np.array(texts, object))
 
     def _finish(self, log: _Log, span: float) -> None:
         """Cut the log at the end of time, keep what comes after as the right answer, and put names to numbers."""
@@ -378,7 +379,9 @@ class World:
             trail = self._trails[self._lookup[0, 0]]
             done = {f"page-{n}" for n in (1, 2, 3)} | {"item-6"}
             self._held_out[EXAMPLE_USER] = [names[number] for number in trail if names[number] not in done]
-        columns["value"] = np.where(np.isnan(columns["value"]), None, columns["value"]).astype(object)
+        values = columns["value"].astype(object)
+        values[np.isnan(columns["value"])] = None
+        columns["value"] = values
         self._events: dict[str, npt.NDArray[Any]] = columns
 
     def _example(self) -> dict[str, npt.NDArray[Any]]:
