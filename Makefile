@@ -1,10 +1,11 @@
-# Everything a user does with Nearline. `make` alone lists it; `make demo` needs nothing but Python 3.11 or 3.12.
+# Everything a user does with Nearline. `make` alone lists it; `make demo` needs nothing but Python 3.11.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# The only folder Nearline writes to.
-export NEARLINE_HOME ?= $(CURDIR)/.nearline
+# The only folder Nearline writes to; each DATA has one of its own in it, so that worlds do not mix.
+STATE := $(CURDIR)/.nearline
+export NEARLINE_HOME ?= $(STATE)$(if $(DATA),/$(notdir $(patsubst %/,%,$(DATA))))
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -31,11 +32,11 @@ help:  ## List these commands
 install: $(READY)  ## Make .venv and install what requirements.lock says (only when it changed)
 
 $(READY): requirements.lock pyproject.toml
-	@python=; for candidate in "$(PYTHON)" python3.11 python3.12 python3; do \
-	  if [ -n "$$candidate" ] && "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; \
+	@python=; for candidate in "$(PYTHON)" python3.11 python3; do \
+	  if [ -n "$$candidate" ] && "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; \
 	  then python=$$candidate; break; fi; done; \
 	if [ -z "$$python" ]; then \
-	  echo "error: expected Python 3.11 or 3.12, saw $$(python3 --version 2>&1). Fix: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	  echo "error: expected Python 3.11, saw $$(python3 --version 2>&1). Fix: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	[ -x $(RUN) ] || { echo "Making $(VENV) with $$python"; $(MAKE_VENV); }
 	@# torch by itself and first: with others beside it, pip may choose a build that brings gigabytes of CUDA.
 	@echo "Installing torch"
@@ -62,7 +63,9 @@ down: $(READY)  ## Stop them
 	@$(RUN) jobs/stack.py down
 
 clean:  ## Stop them and remove all state (NEARLINE_HOME); .venv stays
-	@if [ -x $(RUN) ]; then $(RUN) jobs/stack.py clean; fi
+	@for home in $(if $(DATA),,$(STATE)/*) "$(NEARLINE_HOME)"; do \
+	  if [ -x $(RUN) ] && [ -f "$$home/this-is-nearline-state.txt" ]; then NEARLINE_HOME="$$home" $(RUN) jobs/stack.py clean; fi; done
+	@if [ -d "$(STATE)" ]; then rmdir "$(STATE)" 2>/dev/null || true; fi
 
 migrate: $(READY)  ## Deploy sql/ to Postgres
 	@$(RUN) jobs/migrate.py

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nearline.adapters import local_stack
+from nearline.adapters.home_folder import prepare_home
 from nearline.adapters.memory_watch import MemoryWatch
 from nearline.adapters.postgres import connect
 from nearline.adapters.story import Story
@@ -30,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the demo and write ``demo.json`` into the state folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with items and events, or a MovieLens folder (default: none)")
-    parser.add_argument("--people", type=int, default=800, help="people in the built-in world")
-    parser.add_argument("--items", type=int, default=1500, help="items in the built-in world")
+    parser.add_argument("--people", type=int, default=500, help="people in the built-in world")
+    parser.add_argument("--items", type=int, default=600, help="items in the built-in world")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
     stages = Stages()
@@ -101,11 +102,13 @@ def _prepare(settings: Settings, arguments: argparse.Namespace) -> Any:
         for name in ("items", "events"):
             _file(folder, name)
         return lambda: folder
+    if data is None and (out / "events.parquet").exists():
+        return lambda: out  # the world of the last time: its people have a past in the ledger
     command = [str(JOBS / "load_movielens.py"), str(data), "--out", str(out)]
     if data is None:
         command = [str(JOBS / "make_world.py"), "--out", str(out), "--people", str(arguments.people)]
         command += ["--items", str(arguments.items), "--seed", str(settings.seed)]
-    settings.home.mkdir(parents=True, exist_ok=True)
+    prepare_home(settings)
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def wait() -> Path:

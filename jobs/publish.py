@@ -9,9 +9,8 @@ import argparse
 import json
 import logging
 
-from nearline.adapters.mlflow_registry import move_alias
-
 from nearline.adapters.interest_ledger import InterestLedger
+from nearline.adapters.mlflow_registry import move_alias
 from nearline.adapters.postgres import connect, queries
 from nearline.errors import DatabaseError, run_job
 from nearline.models.interest_model import InterestModel

@@ -13,12 +13,10 @@ import argparse
 import logging
 import time
 
-from nearline.adapters.mlflow_registry import fetch_model
-
 from nearline.adapters.interest_ledger import InterestLedger
+from nearline.adapters.mlflow_registry import fetch_model
 from nearline.adapters.postgres import connect, queries
 from nearline.errors import run_job
-from nearline.models.interest_model import InterestModel
 from nearline.settings import Settings
 
 log = logging.getLogger("nearline.refresh")
@@ -39,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
         if live is None:
             log.info("no model is live yet: nothing to refresh. The daily training publishes the first one.")
             return 0
+        # Here, not above: torch takes seconds to import, every minute, also before there is a model.
+        from nearline.models.interest_model import InterestModel
+
         model = InterestModel.load(fetch_model(settings, live[0]))
         ledger = InterestLedger(connection, model, live[0])
         if not ledger.lock():

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from nearline.adapters import postgres
 from nearline.adapters.spark import session
 from nearline.adapters.spark_reader import read_archive, read_events, read_items
-from nearline.errors import InputError, run_job
+from nearline.errors import GateRefused, run_job
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 
@@ -25,7 +25,7 @@ log = logging.getLogger("nearline.snapshot")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write items.parquet, events.parquet and, last, snapshot.json."""
+    """Write items.parquet, events.parquet and, last, snapshot.json; refuse (status 99) when there is nothing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="name of the daily run")
     arguments = parser.parse_args(argv)
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     item_count, item_digest = _count_and_digest(items)
     event_count, event_digest = _count_and_digest(events)
     if not item_count or not event_count:
-        raise InputError(
+        raise GateRefused(
             f"Expected items and events to learn from, saw {item_count} active items and {event_count} events. "
             "Fix: load them with ingest_items and ingest_events, or start with `make demo`."
         )

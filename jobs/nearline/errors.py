@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 REFUSED = 99
-"""Exit status of a job that refuses to go on for a good reason. Airflow shows such a task, and what follows, as skipped."""
+"""Exit status of a job that refuses for a good reason: Airflow shows the task, and what follows, as skipped."""
 
 
 class NearlineError(Exception):

@@ -88,10 +88,19 @@ class AirflowApi:
             When the run fails or is not over in time.
         """
         seen: dict[str, str] = {}
+        unanswered = 0
         end = time.monotonic() + timeout
         while True:
-            state = self.run_state(dag_id, run_id)
-            tasks = self.task_states(dag_id, run_id)
+            try:
+                state = self.run_state(dag_id, run_id)
+                tasks = self.task_states(dag_id, run_id)
+                unanswered = 0
+            except StackError:  # a machine that is busy training may let a question wait for too long
+                unanswered += 1
+                if unanswered > 5:
+                    raise
+                time.sleep(2.0)
+                continue
             for task, task_state in tasks.items():
                 if on_change is not None and seen.get(task) != task_state:
                     on_change(task, task_state)

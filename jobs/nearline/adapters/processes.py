@@ -106,7 +106,7 @@ def stop(servers: Iterable[Server]) -> None:
 def _lives(process: psutil.Process) -> bool:
     """Whether it still runs; in a container nobody may collect what has ended, which then stays as a zombie."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 

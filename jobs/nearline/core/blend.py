@@ -24,7 +24,8 @@ def standard_scores(interests: np.ndarray, item_vectors: np.ndarray) -> np.ndarr
     centre = (interests @ mean)[:, None]
     spread = np.sqrt(np.maximum(np.einsum("nd,de,ne->n", interests, covariance, interests), 0.0))[:, None]
     raw = interests @ item_vectors.T - centre
-    return np.divide(raw, spread, out=np.zeros_like(raw), where=spread > SMALLEST_SPREAD).astype(np.float32)
+    z: np.ndarray = np.divide(raw, spread, out=np.zeros_like(raw), where=spread > SMALLEST_SPREAD)
+    return z.astype(np.float32)
 
 
 def blend(z: np.ndarray, t: np.ndarray, transition_weight: float) -> np.ndarray:

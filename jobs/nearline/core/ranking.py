@@ -28,7 +28,8 @@ def rank(scores: np.ndarray, targets: np.ndarray, excluded: np.ndarray | None = 
     if excluded is not None:
         wins &= ~excluded
     wins[rows, targets] = True
-    return wins.sum(axis=1)
+    ranks: np.ndarray = wins.sum(axis=1)
+    return ranks
 
 
 def metrics(ranks: np.ndarray, k: int = 10) -> dict[str, float]:

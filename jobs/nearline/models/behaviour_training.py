@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -167,7 +168,7 @@ class BehaviourTrainer:
             loss, targets = self._loss(stretches, rows, wanted, trained, column)
             if not targets:
                 continue
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimiser.step()
             self.optimiser.zero_grad()
@@ -230,7 +231,7 @@ def _places(rows: list[np.ndarray], longest: int) -> np.ndarray:
 
 def _gaps_from_start(rows: list[np.ndarray], gaps: np.ndarray) -> np.ndarray:
     """Gap buckets as serving sees them: the first event of a stretch has none before it."""
-    found = gaps[np.concatenate(rows)].copy()
+    found: np.ndarray = gaps[np.concatenate(rows)].copy()
     found[np.cumsum([0, *(len(stretch) for stretch in rows[:-1])])] = 0
     return found
 
@@ -271,12 +272,12 @@ def train_behaviour_model(
         log({"behaviour_loss": trainer.epoch(everything)}, epoch + 1 + extra)
 
 
-def _state(trainer: BehaviourTrainer) -> dict[str, dict[str, object]]:
-    parts = {"model": trainer.model, "residuals": trainer.residuals, "optimiser": trainer.optimiser}
+def _state(trainer: BehaviourTrainer) -> dict[str, Any]:
+    parts: dict[str, Any] = {"model": trainer.model, "residuals": trainer.residuals, "optimiser": trainer.optimiser}
     return {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
 
 
-def _restore(trainer: BehaviourTrainer, state: dict[str, dict[str, object]]) -> None:
+def _restore(trainer: BehaviourTrainer, state: dict[str, Any]) -> None:
     trainer.model.load_state_dict(state["model"])
     trainer.residuals.load_state_dict(state["residuals"])
     trainer.optimiser.load_state_dict(state["optimiser"])

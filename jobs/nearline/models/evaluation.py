@@ -38,7 +38,8 @@ class Window:
     @property
     def targets(self) -> np.ndarray:
         """Item codes that came next, int64 (n,)."""
-        return self.ledger.item[self.rows]
+        items: np.ndarray = self.ledger.item[self.rows]
+        return items
 
     def part(self, chosen: slice) -> Window:
         """Return some of the rows."""

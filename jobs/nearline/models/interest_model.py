@@ -134,7 +134,8 @@ class InterestModel:
     def residual(self, item_ids: Sequence[str]) -> np.ndarray:
         """What behaviour says about items beyond their text, float32 (n, DIM); zero for an item never seen."""
         rows = np.fromiter((self._residual_row.get(item_id, -1) for item_id in item_ids), np.int64, len(item_ids))
-        return np.concatenate([self.residuals, np.zeros((1, DIM), np.float32)])[rows]
+        found: np.ndarray = np.concatenate([self.residuals, np.zeros((1, DIM), np.float32)])[rows]
+        return found
 
     def item_vectors(self, item_ids: Sequence[str], texts: Sequence[str]) -> np.ndarray:
         """Vectors to publish, float32 (n, DIM). ``texts`` come from `nearline.core.item_text.item_text`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +23,10 @@ BATCH = 64
 class TextModel(torch.nn.Module):
     """Encoder with mean pooling over the words of a text; `nearline.models.text_training` trains it."""
 
-    def __init__(self, encoder: torch.nn.Module, tokenizer: object, max_tokens: int = MAX_TOKENS) -> None:
+    def __init__(self, encoder: Any, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.tokenizer = tokenizer
+        self.encoder: Any = encoder
+        self.tokenizer: Any = tokenizer
         self.max_tokens = max_tokens
 
     @classmethod
@@ -57,18 +58,18 @@ class TextModel(torch.nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters live."""
-        return next(self.encoder.parameters()).device
+        return next(self.parameters()).device
 
     def save(self, folder: Path) -> None:
         """Write encoder and tokenizer; `load` reads them."""
         self.encoder.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+        self.tokenizer.save_pretrained(folder)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut to ``max_tokens``."""
         # A tokenizer reads all of a text before it cuts: cut first.
         short = [text[:MAX_CHARACTERS] for text in texts]
-        encoded = self.tokenizer(short, truncation=True, max_length=self.max_tokens)  # type: ignore[operator]
+        encoded = self.tokenizer(short, truncation=True, max_length=self.max_tokens)
         return list(encoded["input_ids"])
 
     def forward(self, tokens: Sequence[list[int]]) -> torch.Tensor:
@@ -81,18 +82,19 @@ class TextModel(torch.nn.Module):
             mask[row, : len(text)] = 1.0
         ids, mask = ids.to(self.device), mask.to(self.device)
         hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, longest, width)
-        return (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0)
+        pooled: torch.Tensor = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0)
+        return pooled
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Text vectors, float32 (n, width), in the order given. Equal texts are read once."""
         self.eval()
-        unique, place = np.unique(np.array(texts, dtype=object), return_inverse=True) if len(texts) else ([], [])
-        tokens = self.tokens(list(unique)) if len(texts) else []
+        unique = {text: row for row, text in enumerate(sorted(set(texts)))}
+        tokens = self.tokens(list(unique)) if unique else []
         vectors = np.zeros((len(tokens), self.width), dtype=np.float32)
         for rows in by_length([len(ids) for ids in tokens], BATCH):
             vectors[rows] = self([tokens[row] for row in rows]).cpu().numpy()
-        return vectors[place] if len(texts) else vectors
+        return vectors[np.fromiter((unique[text] for text in texts), np.int64, len(texts))]
 
 
 def by_length(lengths: Sequence[int], batch: int) -> Iterator[np.ndarray]:
