@@ -32,9 +32,6 @@ to `publish` is skipped then, the live model stays, and `archive_events` still r
 **When a task fails**, clear it: every job does the same again when it runs twice. The run's files are in
 `NEARLINE_HOME/runs/<run id>`.
 
-**Going back** to an older model: move the alias `champion` of `nearline-interest` in MLflow. `nearline_interests`
-follows within a minute.
-
 Starts at 02:00 UTC. A new installation waits for the next 02:00 and does not train at once; press *Trigger* to.
 """
 

@@ -13,8 +13,9 @@ DOC = """
 ### New events become interest vectors
 
 One task that drains: it reads what was committed since its cursor, computes the vectors of the people concerned, writes
-them together with the cursor, and goes on like that for most of the minute. So Airflow's cost is paid once a minute and
-an event is in its vector after a second or two.
+them together with the cursor, and goes on like that for a little more than a minute. The next run loads its model in
+the meantime and takes over. So Airflow's cost is paid once a minute, and an event is in its vector within a second
+or two.
 
 * The position is a **cursor in Postgres**, never Airflow's data interval: a late, repeated or overlapping run changes
   nothing, and after an hour's pause the next run catches up.
@@ -27,11 +28,12 @@ How far behind is it? `select * from nearline.freshness;` or *Browse → Nearlin
 
 with DAG(
     dag_id="nearline_interests",
-    description="Newest events to interest vectors, drained for most of each minute",
+    description="Newest events to interest vectors, drained all the time",
     doc_md=DOC,
     schedule=timedelta(minutes=1),
     catchup=False,
-    max_active_runs=1,
+    # A run drains a little longer than a minute; the next one loads its model meanwhile and takes over without a gap.
+    max_active_runs=2,
     dagrun_timeout=timedelta(minutes=10),
     default_args={"owner": "nearline"},
     tags=["nearline", "serving"],

@@ -6,9 +6,11 @@ python jobs/finetune.py --run 2026-11-21
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable
 
 import torch
@@ -42,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     session(settings, "nearline finetune")
     # The training process inherits the environment; an address that may hold a password never becomes an argument.
     os.environ["PYTHONUNBUFFERED"] = "1"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the distributor passes its lines on; a log file wants them now
     os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"
     use_gpu = torch.cuda.is_available()
     distributor = TorchDistributor(num_processes=1, local_mode=True, use_gpu=use_gpu)

@@ -117,7 +117,7 @@ class Settings:
     #: Share of the newest events, by time, that a candidate is judged on and has not been trained on.
     holdout_share: float = _setting("NEARLINE_HOLDOUT_SHARE", 0.1, _share, "use a share such as 0.1")
     #: Most optimiser steps of the text model in one daily run; bounds the length of a day.
-    text_steps: int = _setting("NEARLINE_TEXT_STEPS", 80, _integer(0, 1_000_000), "use a number of steps such as 80")
+    text_steps: int = _setting("NEARLINE_TEXT_STEPS", 40, _integer(0, 1_000_000), "use a number of steps such as 40")
     #: Most passes of the behaviour model over the training events in one daily run.
     epochs: int = _setting("NEARLINE_EPOCHS", 12, _integer(1, 1000), "use a number of epochs such as 12")
     #: Seed of everything random.

@@ -126,16 +126,22 @@ begin atomic
          , r.kind
          , r.title
          , r.score
-         , coalesce(because.reason, jsonb_build_object('text', 'popular with others now', 'because', '[]'::jsonb))
+         , coalesce(because.reason, jsonb_build_object(
+               'text', case when r.interest_part is null and r.transition_part is null
+                            then 'popular with others now' else 'fits your interests' end
+             , 'because', '[]'::jsonb
+           ))
          , (select l.model_version from live l)
          , (select s.updated_at from stored s)
     from ranked r
     left join lateral (
-        -- The events that speak most for the item: it often follows them, or means nearly the same.
+        -- The events that speak most for the item: it often follows them, or means something similar. An item that
+        -- no single event speaks for fits the person's interests as a whole.
         select jsonb_build_object(
                    'text', 'because you ' || (array_agg(b.sentence order by b.share desc, b.event_id))[1]
                  , 'because', jsonb_agg(jsonb_build_object(
-                       'event_id', b.event_id, 'kind', b.kind, 'item_id', b.item_id, 'text', b.text, 'share', round(b.share::numeric, 3)
+                       'event_id', b.event_id, 'kind', b.kind, 'item_id', b.item_id, 'text', b.text
+                     , 'share', round(b.share::numeric, 3)
                    ) order by b.share desc, b.event_id)
                ) as reason
         from (
@@ -143,20 +149,23 @@ begin atomic
                  , e.phrase || ' ' || coalesce(i.title, '“' || e.text || '”') as sentence
                  , e.strength / sum(e.strength) over () as share
             from (
-                select r2.event_id, r2.kind, r2.item_id, r2.text, r2.phrase
-                     , r2.decay * r2.weight
-                       * (coalesce((select t.weight from nearline_data.item_transition t
-                                    where t.model_version = (select l.model_version from live l)
-                                      and t.item_id = r2.item_id and t.next_item_id = r.item_id), 0)
-                          + 0.1 * greatest(1 - (v.vector <=> r.vector), 0)) as strength
-                from recent r2
-                join recent_vector v on v.event_id = r2.event_id
-                where r2.weight > 0
-                order by 6 desc nulls last, r2.event_id
+                select c.event_id, c.kind, c.item_id, c.text, c.phrase
+                     , c.decay * c.weight * (coalesce(c.follows, 0) + 0.1 * c.likeness) as strength
+                from (
+                    select r2.event_id, r2.kind, r2.item_id, r2.text, r2.phrase, r2.decay, r2.weight
+                         , coalesce(1 - (v.vector <=> r.vector), 0) as likeness
+                         , (select t.weight from nearline_data.item_transition t
+                            where t.model_version = (select l.model_version from live l)
+                              and t.item_id = r2.item_id and t.next_item_id = r.item_id) as follows
+                    from recent r2
+                    join recent_vector v on v.event_id = r2.event_id
+                    where r2.weight > 0
+                ) c
+                where c.likeness > 0 and (c.follows is not null or c.likeness > 0.3)
+                order by strength desc, c.event_id
                 limit 3
             ) e
             left join nearline_data.item i on i.item_id = e.item_id
-            where e.strength > 0
         ) b
         having count(*) > 0
     ) because on true

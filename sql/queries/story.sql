@@ -5,7 +5,7 @@
 select u.user_id
 from nearline_data.user_interest u
 join nearline_data.live_version l on l.model_version = u.model_version
-where u.event_count between 8 and 40
+where u.event_count between 8 and 40 or u.user_id = 'ada'
 order by u.user_id <> 'ada', u.newest_event_at desc, u.user_id
 limit 1;
 
@@ -36,6 +36,16 @@ select extract(epoch from u.updated_at)::double precision
 from nearline_data.user_interest u
 where u.user_id = %(user_id)s
   and u.model_version = (select l.model_version from nearline_data.live_version l);
+
+-- is_refreshed --
+-- Whether a run of the nearline DAG holds the lock of the live version.
+select exists (
+    select from pg_locks k
+    where k.locktype = 'advisory' and k.granted and k.objsubid = 2
+      and k.classid::bigint = hashtext('nearline refresh')::bigint & 4294967295
+      and k.objid = (select l.model_version from nearline_data.live_version l) * 1024
+      and k.database = (select d.oid from pg_database d where d.datname = current_database())
+) as yes;
 
 -- counts --
 select (select count(*) from nearline_data.item) as items

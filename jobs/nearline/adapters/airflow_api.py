@@ -116,7 +116,7 @@ class AirflowApi:
                     f"The run {run_id} of {dag_id} was not over after {timeout:.0f} seconds; its tasks: {tasks}. "
                     f"Fix: look at {self.url}/dags/{dag_id}."
                 )
-            time.sleep(0.5)
+            time.sleep(1.0)
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, *, lines: int = 30) -> str:
         """The last lines that a task wrote, of its newest try."""

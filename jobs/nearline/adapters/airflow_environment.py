@@ -95,7 +95,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "API_AUTH__JWT_SECRET": keys["jwt"],
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "DAG_PROCESSOR__REFRESH_INTERVAL": 15,
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 15,
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 30,
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
     return {

@@ -11,7 +11,7 @@ from nearline.adapters import local_stack
 from nearline.adapters.processes import family, memory
 from nearline.settings import Settings
 
-SECONDS_BETWEEN = 1.5
+SECONDS_BETWEEN = 3.0
 
 
 class MemoryWatch:

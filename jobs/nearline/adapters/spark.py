@@ -84,11 +84,15 @@ def configuration(settings: Settings) -> dict[str, str]:
     scratch = settings.home / "spark"
     logging_file = scratch / "log4j2.properties"
     _write(logging_file, _LOGGING)
+    java = f'"-Dlog4j2.configurationFile=file:{logging_file}"'
+    if settings.spark_master.startswith("local"):
+        # On few cores a job of seconds is over before the second compiler has paid for itself.
+        java += " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     options = {
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_memory,
         "spark.executor.memory": settings.spark_memory,
-        "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile=file:{logging_file}"',
+        "spark.driver.extraJavaOptions": java,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.execution.arrow.pyspark.enabled": "true",

@@ -139,7 +139,8 @@ class InterestModel:
 
     def item_vectors(self, item_ids: Sequence[str], texts: Sequence[str]) -> np.ndarray:
         """Vectors to publish, float32 (n, DIM). ``texts`` come from `nearline.core.item_text.item_text`."""
-        return self.project(self.text_vectors(texts)) + self.residual(item_ids)
+        vectors: np.ndarray = self.project(self.text_vectors(texts)) + self.residual(item_ids)
+        return vectors
 
     def query_vectors(self, queries: Sequence[str]) -> np.ndarray:
         """Vectors of what people typed, float32 (n, DIM)."""
