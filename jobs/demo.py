@@ -98,7 +98,7 @@ def _prepare(settings: Settings, arguments: argparse.Namespace) -> Any:
     """Begin to make the data while the servers start; returns what waits for it and gives its folder."""
     data, out = arguments.data, settings.home / "data"
     if data is not None and not (data / "ratings.csv").exists():
-        folder = data.absolute()
+        folder = data.resolve()
         for name in ("items", "events"):
             _file(folder, name)
         return lambda: folder

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from nearline.adapters import postgres
 from nearline.adapters.spark import copy_to_postgres, session
 from nearline.adapters.spark_reader import read_items
-from nearline.errors import run_job
+from nearline.errors import ModelError, run_job
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 
@@ -43,7 +43,11 @@ def main(argv: list[str] | None = None) -> int:
             "transition_weight": notes["transition_weight"],
             "metrics": json.dumps(judgement["metrics"]),
         }
-        connection.execute(publish["begin_version"], version | about)
+        if connection.execute(publish["begin_version"], version | about).fetchone() is None:
+            raise ModelError(
+                f"Version {run.version} in this database came from another MLflow run than {registered['run_id']}. "
+                "Fix: use the MLflow server that this database was filled from, or another database."
+            )
         connection.execute(publish["create_partitions"], version)
     spark = session(settings, "nearline embed_items")
     with postgres.connect(settings) as connection:

@@ -15,7 +15,8 @@ from nearline.settings import Settings
 
 log = logging.getLogger("nearline.housekeeping")
 
-KEEP_RUNS = 7
+KEEP = {"runs": 7, "models": 5, "text_vectors": 5}
+"""Folders of the state folder, and how many of the newest stay; models are fetched from MLflow again when missing."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,10 +30,11 @@ def main(argv: list[str] | None = None) -> int:
     with connect(settings, autocommit=True) as connection:
         for what, how_many in connection.execute(queries("publish")["keep_house"], vars(arguments)).fetchall():
             log.info("%-26s %d", what, how_many)
-    runs = sorted(settings.runs_folder.glob("*"), key=lambda run: run.stat().st_mtime, reverse=True)
-    for run in runs[KEEP_RUNS:]:
-        shutil.rmtree(run)
-    log.info("%-26s %d", "run folders removed", len(runs[KEEP_RUNS:]))
+    for name, keep in KEEP.items():
+        newest_first = sorted((settings.home / name).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for folder in newest_first[keep:]:
+            shutil.rmtree(folder)
+        log.info("%-26s %d", f"folders of {name} removed", len(newest_first[keep:]))
     return 0
 
 

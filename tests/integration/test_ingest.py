@@ -81,7 +81,8 @@ def catalogue(spark: object, settings: Settings, tmp_path: Path) -> Settings:
 def test_each_format_gives_the_same_rows_once(
     settings: Settings, connection: Connection, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "my data"
+    folder = tmp_path / "somewhere" / ".." / "my data"
+    (tmp_path / "somewhere").mkdir()
     write(folder / f"items.{suffix}", ITEMS)
     write(folder / f"events.{suffix}", EVENTS)
     assert ingest_items.main([str(folder)]) == 0

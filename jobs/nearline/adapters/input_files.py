@@ -69,10 +69,10 @@ def find_files(place: Path, subject: Subject) -> list[Path]:
     if place.is_file():
         if place.suffix not in FORMATS:
             raise InputError(f"{place}: expected a name that ends in {', '.join(FORMATS)}. Fix: rename or convert it.")
-        return [place.absolute()]
+        return [place.resolve()]
     if not place.is_dir():
         raise InputError(f"{place}: there is no such file or folder.")
-    place = place.absolute()
+    place = place.resolve()
     found = [
         path
         for path in sorted(place.rglob("*"))

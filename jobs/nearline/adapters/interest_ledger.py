@@ -189,7 +189,10 @@ class InterestLedger:
             self._covariance = np.asarray(values, dtype=np.float64).reshape(DIM, DIM)
         variance = np.einsum("nd,de,ne->n", interests, self._covariance, interests, dtype=np.float64)
         spread = np.sqrt(np.maximum(variance, 0.0))[:, None]
-        return np.divide(interests, spread, out=np.zeros(interests.shape), where=spread > 1e-9).astype(np.float32)
+        scaled: np.ndarray = np.divide(interests, spread, out=np.zeros(interests.shape), where=spread > 1e-9).astype(
+            np.float32
+        )
+        return scaled
 
     def _rows(self, name: str, *, binary: bool = False, **values: Any) -> list[tuple[Any, ...]]:
         with self.connection.cursor(binary=binary) as cursor:

@@ -24,7 +24,7 @@ class TextTraining:
     """How the text model is trained."""
 
     #: Optimiser steps.
-    steps: int = 80
+    steps: int = 40
     #: Pairs a step, each the negatives of all others.
     batch: int = 32
     #: Titles and attributes; training on twice as many tokens takes twice as long.
