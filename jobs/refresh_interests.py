@@ -30,11 +30,12 @@ LOCK_SECONDS = 30.0
 def main(argv: list[str] | None = None) -> int:
     """Refresh until the time is over, going over to another version when one goes live; or once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=68.0, help="how long to drain (default: 68)")
+    parser.add_argument("--seconds", type=float, help="how long to drain (default: NEARLINE_DRAIN_SECONDS)")
     parser.add_argument("--once", action="store_true", help="stop as soon as nothing is unread")
     arguments = parser.parse_args(argv)
-    deadline = time.monotonic() + (0.0 if arguments.once else arguments.seconds)
     settings = Settings.from_env()
+    seconds = settings.drain_seconds if arguments.seconds is None else arguments.seconds
+    deadline = time.monotonic() + (0.0 if arguments.once else seconds)
     while True:
         with connect(settings, autocommit=True) as connection:
             version = _wait_for_live_version(connection, deadline)

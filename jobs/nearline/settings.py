@@ -108,6 +108,8 @@ class Settings:
     text_model: str = _setting("NEARLINE_TEXT_MODEL", "minilm", _text, "use minilm, a folder or a hub name")
     #: How many of a person's newest events the interest model reads.
     history_length: int = _setting("NEARLINE_HISTORY_LENGTH", 50, _integer(1, 1000), "use a number such as 50")
+    #: Seconds that one run of nearline_interests drains: a little more than its minute, so that the next takes over.
+    drain_seconds: int = _setting("NEARLINE_DRAIN_SECONDS", 68, _integer(1, 3600), "use a number of seconds such as 68")
     #: Days of events, counted back from the newest, that stay in Postgres; older ones move to the archive.
     hot_days: int = _setting("NEARLINE_HOT_DAYS", 3650, _integer(1, 36500), "use a number of days such as 3650")
     #: Folder (any path Spark can write) of archived events. None: ``home``/archive.

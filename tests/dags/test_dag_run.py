@@ -4,14 +4,50 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from nearline.adapters.postgres import Connection
+from nearline.core.interest import DIM
 from nearline.settings import Settings
+from small_shop import open_shop
+from tiny_models import tiny_encoder
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 
 
-def test_nearline_runs_before_the_first_model(settings: Settings, airflow_database: None) -> None:
+@pytest.fixture(autouse=True)
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEARLINE_DRAIN_SECONDS", "1")
+
+
+def run_dag() -> str:
     from airflow.dag_processing.dagbag import DagBag
 
     dag = DagBag(dag_folder=str(DAGS / "nearline_interests.py"), bundle_name="dags-folder").dags["nearline_interests"]
-    run = dag.test()
-    assert str(run.state) == "success"
+    return str(dag.test().state)
+
+
+@pytest.mark.usefixtures("airflow_database", "settings")
+def test_it_runs_before_the_first_model() -> None:
+    assert run_dag() == "success"
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_an_event_is_in_the_vector_after_a_run(settings: Settings, connection: Connection, tmp_path: Path) -> None:
+    from nearline.core.behaviour import UNKNOWN_KIND
+    from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
+    from nearline.models.interest_model import InterestModel
+    from nearline.models.text_model import TextModel
+
+    text = TextModel.load(tiny_encoder(tmp_path / "encoder"))
+    behaviour = BehaviourModel(BehaviourConfig(text_width=text.width, kind_count=2))
+    kinds = [UNKNOWN_KIND, "view"]
+    InterestModel(text, behaviour, kinds, [], np.zeros((0, DIM), np.float32)).save(settings.models_folder / "1")
+    open_shop(connection)
+    connection.execute("select nearline.record_event('u1', 'view', 'hiking-page-1')")
+    connection.execute("select nearline.record_event('u1', 'search', with_text => 'hiking boots')")
+    assert run_dag() == "success"
+    found = connection.execute("select user_id, event_count from nearline_data.user_interest").fetchall()
+    assert found == [("u1", 2)]
+    assert connection.execute("select backlog_events from nearline.freshness").fetchone() == (0,)
