@@ -41,7 +41,8 @@ class Story:
         events = self._rows_of("select * from nearline.recent_events(of_user => %s, max_events => 5)", user)
         print(f"\n  The five newest events of {user}, newest first:")
         for event in events:
-            print(f"    {event['occurred_at']:%Y-%m-%d %H:%M}  {event['kind']:<9} {event['title'] or event['text']}")
+            what = f"{event['item_id']}: {event['title']}" if event["title"] else f"“{event['text']}”"
+            print(f"    {event['occurred_at']:%Y-%m-%d %H:%M}  {event['kind']:<9} {what}")
         self._wait_for_the_nearline_dag()
         before = self._lists(user)
         print(f"\n  What nearline.recommend(for_user => '{user}') says, one list for each kind:")
@@ -152,4 +153,5 @@ def _show(lists: Lists, before: Lists) -> None:
         known = {row["item_id"] for row in before.get(kind, rows)}
         for row in rows:
             mark = " " if row["item_id"] in known else "*"
-            print(f"   {mark}{kind:<9} {row['score']:6.2f}  {row['title'][:60]:<60}  {(row['reason'] or '')[:80]}")
+            title = f"{row['item_id']}: {row['title']}"[:64]
+            print(f"   {mark}{kind:<8} {row['score']:5.2f}  {title:<64}  {(row['reason'] or '')[:80]}")
