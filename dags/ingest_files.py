@@ -16,8 +16,8 @@ Trigger it with the paths of items and of events: Parquet, CSV or JSON Lines, ea
 
 | file | columns |
 |---|---|
-| items | item_id, kind, title, description, attributes; if you have them: language, image_uri, is_active |
-| events | user_id, item_id, kind, value, occurred_at (UTC); if you have them: event_id, text, attributes |
+| items | item_id, kind, title; if you have them: description, language, attributes, image_uri, is_active |
+| events | user_id, item_id, kind, occurred_at (with zone); if you have them: event_id, value, text, attributes |
 
 * **The same file twice changes nothing.** Files are known by their content.
 * **No row is lost silently**: each one rejected is in `nearline_data.rejected_row` with its reason.
