@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             ):
                 stages.begin(f"Airflow runs the DAG {dag}")
                 run = api.trigger(dag, conf)
-                api.wait(dag, run, timeout=3600, on_change=_show_task(time.monotonic()))
+                api.wait(dag, run, timeout=3600, on_change=_show_task(time.monotonic()), on_log=_show_line)
             stages.begin("The story")
             with connect(settings, autocommit=True) as connection:
                 story = Story(connection).tell()
@@ -138,6 +139,12 @@ def _show_task(began: float) -> Any:
             print(f"  {time.monotonic() - began:5.0f} s  {task:<20} {state}", flush=True)
 
     return show
+
+
+def _show_line(line: str) -> None:
+    """Show what our own jobs say of their progress; the rest of a task's log is for when it fails."""
+    if found := re.match(r"(?:\d\d:\d\d:\d\d )?nearline\.\w+: (.*)", line):
+        print(f"           {found[1][:140]}", flush=True)
 
 
 def _write(settings: Settings, story: dict[str, Any]) -> None:

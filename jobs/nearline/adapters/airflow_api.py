@@ -8,9 +8,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from nearline.errors import StackError
+
+LOG_POLLS = 5
+"""A running task's log is read at each fifth poll only: reading it costs the API server more than a state does."""
 
 
 class AirflowApi:
@@ -71,7 +75,13 @@ class AirflowApi:
         return {task["task_id"]: task["state"] or "none" for task in found["task_instances"]}
 
     def wait(
-        self, dag_id: str, run_id: str, *, timeout: float, on_change: Callable[[str, str], None] | None = None
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        timeout: float,
+        on_change: Callable[[str, str], None] | None = None,
+        on_log: Callable[[str], None] | None = None,
     ) -> dict[str, str]:
         """Wait for a run to end and return the states of its tasks.
 
@@ -81,6 +91,8 @@ class AirflowApi:
             Seconds.
         on_change
             Called with a task's id and its new state, each time one changes.
+        on_log
+            Called with each line that a running task writes, some seconds later.
 
         Raises
         ------
@@ -88,7 +100,9 @@ class AirflowApi:
             When the run fails or is not over in time.
         """
         seen: dict[str, str] = {}
+        told: dict[str, int] = {}
         unanswered = 0
+        polls = 0
         end = time.monotonic() + timeout
         while True:
             try:
@@ -102,14 +116,25 @@ class AirflowApi:
                 time.sleep(2.0)
                 continue
             for task, task_state in tasks.items():
-                if on_change is not None and seen.get(task) != task_state:
+                changed = seen.get(task) != task_state
+                ended = changed and seen.get(task) == "running"
+                if changed and task_state == "running":
+                    told[task] = 0  # each try has a log of its own
+                if on_log is not None and (ended or (task_state == "running" and polls % LOG_POLLS == 0)):
+                    with suppress(StackError):  # a log that cannot be had now may be had the next time
+                        lines = self.task_log(dag_id, run_id, task)
+                        for line in lines[told.get(task, 0) :]:
+                            on_log(line)
+                        told[task] = len(lines)
+                if on_change is not None and changed:
                     on_change(task, task_state)
             seen = tasks
+            polls += 1
             if state == "success":
                 return tasks
             if state == "failed":
                 failed = [task for task, task_state in tasks.items() if task_state == "failed"]
-                texts = [f"{task}:\n{self.task_log(dag_id, run_id, task)}" for task in failed[:2]]
+                texts = [f"{task}:\n  " + "\n  ".join(self.task_log(dag_id, run_id, task)[-30:]) for task in failed[:2]]
                 raise StackError(f"The run {run_id} of {dag_id} failed in {', '.join(failed)}.\n" + "\n".join(texts))
             if time.monotonic() > end:
                 raise StackError(
@@ -118,13 +143,12 @@ class AirflowApi:
                 )
             time.sleep(1.0)
 
-    def task_log(self, dag_id: str, run_id: str, task_id: str, *, lines: int = 30) -> str:
-        """The last lines that a task wrote, of its newest try."""
+    def task_log(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
+        """All lines that a task has written, in its newest try."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}"
         try_number = self._call("GET", path)["try_number"]
         content = self._call("GET", f"{path}/logs/{try_number}")["content"]
-        events = [item.get("event", "") if isinstance(item, dict) else str(item) for item in content]
-        return "\n".join(f"  {event}" for event in events[-lines:])
+        return [str(item.get("event", "") if isinstance(item, dict) else item) for item in content]
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None, *, token: bool = True) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
