@@ -27,7 +27,8 @@ from nearline.adapters.processes import Server, family, memory, stop
 from nearline.errors import StackError
 from nearline.settings import Settings
 
-AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+AIRFLOW_PARTS = ("api-server", "dag-processor", "triggerer", "scheduler")
+"""In the order in which they start."""
 START_SECONDS = 240.0
 """How long all servers together may take to become healthy; about 30 seconds are usual on two cores."""
 
@@ -195,6 +196,7 @@ def airflow_api(settings: Settings) -> AirflowApi:
 
 def _start(settings: Settings, missing: list[Server], say: Say) -> None:
     began = time.monotonic()
+    end = began + START_SECONDS
 
     def tell(part: str, what: str) -> None:
         say(f"  {part:<14} {what:<22} {time.monotonic() - began:4.0f} s")
@@ -218,11 +220,18 @@ def _start(settings: Settings, missing: list[Server], say: Say) -> None:
         _migrate_airflow(settings, environment)
         tell("airflow", "metadata migrated")
         for name in AIRFLOW_PARTS:
-            if name in names:
-                names[name].start(
-                    _airflow_command(name), environment=environment, folder=airflow_environment.airflow_home(settings)
-                )
-    _wait(settings, missing, tell, began + START_SECONDS)
+            if name not in names:
+                continue
+            if name == "scheduler" and "api-server" in names:
+                # The first tasks talk to the API server at once, and fail when it does not answer yet.
+                _wait(settings, [names["api-server"]], tell, end)
+                del names["api-server"]
+            names[name].start(
+                _airflow_command(name), environment=environment, folder=airflow_environment.airflow_home(settings)
+            )
+    _wait(settings, list(names.values()), tell, end)
+    if settings.airflow_url is None:
+        _wait_for_dags(settings, tell, end)
 
 
 def _wait(settings: Settings, missing: list[Server], tell: Callable[[str, str], None], end: float) -> None:
@@ -241,8 +250,6 @@ def _wait(settings: Settings, missing: list[Server], tell: Callable[[str, str], 
                 f"Not healthy after {START_SECONDS:.0f} seconds: {', '.join(waiting)}. The end of " + "\n".join(texts)
             )
         time.sleep(0.5)
-    if settings.airflow_url is None:
-        _wait_for_dags(settings, tell, end)
 
 
 def _wait_for_dags(settings: Settings, tell: Callable[[str, str], None], end: float) -> None:
