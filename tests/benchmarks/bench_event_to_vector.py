@@ -57,14 +57,15 @@ def measure(settings: Settings) -> Iterator[Figure]:
     if len(lags) != recorded:
         raise RuntimeError(f"{recorded} events were recorded, {len(lags)} are in a vector")
     context = {"events": recorded, "events_a_second": EVENTS_A_SECOND, "people": PEOPLE, "searches": "1 in 10"}
-    for share, target in ((0.5, 1000.0), (0.95, 2000.0)):
+    # The job polls every 200 ms: an event waits for half of that on average, and for all of it at worst.
+    for share, target, least in ((0.5, 1000.0, 100.0), (0.95, 2000.0, 190.0)):
         yield Figure(
             name=f"event_to_vector_p{share * 100:.0f}",
             value=percentile(lags, share),
             unit="ms",
             better="lower",
             target=target,
-            reference=("best published streaming product (Amazon Personalize, 1-2 s; not measured here)", 2000.0),
+            reference=("the wait for the next poll alone", least),
             context=context,
         )
     yield Figure(
