@@ -24,6 +24,7 @@ from nearline.adapters.postgres import connect
 from nearline.adapters.story import Story
 from nearline.errors import InputError, run_job
 from nearline.settings import Settings
+from nearline.stages import Stages
 
 JOBS = Path(__file__).resolve().parent
 
@@ -36,6 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--items", type=int, default=600, help="items in the built-in world")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
+    if settings.airflow_url is not None:
+        raise InputError(
+            f"NEARLINE_AIRFLOW_URL: expected none, as the demo has an Airflow of its own, saw {settings.airflow_url!r}."
+            " Fix: unset it, or trigger ingest_files and daily_training in your Airflow."
+        )
     stages = Stages()
     started_here = not local_stack.is_up(settings)
     with MemoryWatch(settings) as watch:
@@ -67,32 +73,6 @@ def main(argv: list[str] | None = None) -> int:
         settings, story | {"seconds": stages.seconds, "total_seconds": round(total, 1), "peak_memory_bytes": watch.peak}
     )
     return 0
-
-
-class Stages:
-    """Announces each stage and keeps how many seconds it took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._began = time.monotonic()
-        self._open: tuple[str, float] | None = None
-
-    def elapsed(self) -> float:
-        """Seconds since the first stage began."""
-        return time.monotonic() - self._began
-
-    def begin(self, title: str) -> None:
-        """End the stage before and announce the next."""
-        self.end()
-        self._open = (title, self.elapsed())
-        print(f"\n[{self.elapsed():4.0f} s] {title}", flush=True)
-
-    def end(self) -> None:
-        """End the stage that is open."""
-        if self._open is not None:
-            title, since = self._open
-            self.seconds[title] = round(self.elapsed() - since, 1)
-            self._open = None
 
 
 def _prepare(settings: Settings, arguments: argparse.Namespace) -> Any:
