@@ -12,11 +12,6 @@ returning model_version;
 -- create_partitions --
 select nearline_data._create_version_partitions(%(model_version)s);
 
--- active_items --
-select i.item_id, i.kind, i.title, i.description, i.language, i.attributes::text as attributes
-from nearline_data.item i
-where i.is_active;
-
 -- index_version --
 select nearline_data._index_version(%(model_version)s);
 

@@ -5,9 +5,7 @@
 select pg_try_advisory_lock(hashtext('nearline refresh'), %(model_version)s * 1024 + %(shard)s);
 
 -- live --
-select l.model_version, m.mlflow_run_id
-from nearline_data.live_version l
-join nearline_data.model_version m on m.model_version = l.model_version;
+select l.model_version from nearline_data.live_version l;
 
 -- cursor --
 select c.position
@@ -96,7 +94,7 @@ set score_covariance = %(covariance)s, fallback_scale = %(fallback_scale)s
 where model_version = %(model_version)s;
 
 -- moments --
-select m.score_covariance, m.mlflow_run_id
+select m.score_covariance
 from nearline_data.model_version m
 where m.model_version = %(model_version)s;
 

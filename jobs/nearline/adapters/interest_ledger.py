@@ -8,7 +8,7 @@ the vectors, an event is neither lost nor counted twice whatever dies when.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -89,8 +89,8 @@ class InterestLedger:
             total += events
         return total
 
-    def rebuild(self, users: Iterable[str] | None = None) -> int:
-        """Compute the vectors of ``users`` (None: everybody) anew and set the cursor to where they are true.
+    def rebuild(self) -> int:
+        """Compute everybody's vector anew and set the cursor to where they are true.
 
         Vectors are committed a batch at a time; the cursor last, so a rebuild that dies is simply run again.
         Returns the number of vectors.
@@ -98,17 +98,14 @@ class InterestLedger:
         self._measure_catalogue()
         with self.connection.transaction():
             position = self._one("watermark")[0]
-            everybody = (
-                [row[0] for row in self._rows("users", until_position=position)] if users is None else list(users)
-            )
+            everybody = [row[0] for row in self._rows("users", until_position=position)]
         done = 0
         for batch in _batches(everybody, USERS_A_BATCH):
             with self.connection.transaction():
                 done += self._refresh(batch, position)
             log.info("%d of %d people", min(done, len(everybody)), len(everybody))
-        if users is None:
-            with self.connection.transaction():
-                self._execute("start_cursor", position=position)
+        with self.connection.transaction():
+            self._execute("start_cursor", position=position)
         return done
 
     def _refresh(self, users: Sequence[str], until: str) -> int:
