@@ -21,13 +21,27 @@ MAKE_VENV = "$$python" -m venv $(VENV)
 INSTALL = $(RUN) -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install lock demo up down status clean migrate test lint bench
+# The peers of bench-quality have an environment of their own: Nearline depends on none of them.
+PEERS ?= all
+PEERS_VENV := .venv-peers
+PEERS_RUN := $(PEERS_VENV)/bin/python
+PEERS_LOCK := tests/benchmarks/quality/peers/requirements.txt
+PEERS_READY := $(PEERS_VENV)/.installed
+ifeq ($(INSTALLER),uv)
+MAKE_PEERS_VENV = uv venv --python $(RUN) $(PEERS_VENV)
+INSTALL_PEERS = uv pip install --python $(PEERS_RUN)
+else
+MAKE_PEERS_VENV = $(RUN) -m venv $(PEERS_VENV)
+INSTALL_PEERS = $(PEERS_RUN) -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help install lock demo up down status clean migrate test lint tune bench bench-encode bench-quality bench-ablations
 
 help:  ## List these commands
 	@echo "Nearline: a recommender in the Airflow, Spark, Postgres and MLflow you already have"
 	@echo
 	@while IFS= read -r line; do case $$line in [a-z]*:*"  ## "*) \
-	  printf '  make %-8s %s\n' "$${line%%:*}" "$${line#*  ## }" ;; esac; done < Makefile
+	  printf '  make %-13s %s\n' "$${line%%:*}" "$${line#*  ## }" ;; esac; done < Makefile
 
 install: $(READY)  ## Make .venv and install what requirements.lock says (only when it changed)
 
@@ -70,6 +84,9 @@ clean:  ## Stop them and remove all state (NEARLINE_HOME); .venv stays
 migrate: $(READY)  ## Deploy sql/ to Postgres
 	@$(RUN) jobs/migrate.py
 
+tune: $(READY)  ## Search hyperparameters on the newest daily run: make tune [TRIALS=20] [DATA=folder]
+	@$(RUN) jobs/tune.py $(if $(TRIALS),--trials "$(TRIALS)")
+
 test: $(READY)  ## All tests, or some: make test TESTS=tests/unit
 	@$(RUN) -m pytest $(TESTS)
 
@@ -80,3 +97,26 @@ lint: $(READY)  ## Style and types
 
 bench: $(READY)  ## Benchmarks, or one: make bench BENCH=recommend
 	@$(RUN) tests/benchmarks/run.py $(BENCH)
+
+bench-encode: $(READY)  ## Encoding beside SentenceTransformer, and what its precision costs: make bench-encode [DATA=folder]
+	@$(RUN) tests/benchmarks/run.py encode
+
+bench-quality: $(READY) $(if $(filter none,$(PEERS)),,$(PEERS_READY))  ## Quality beside peers: make bench-quality DATA=folder [PEERS=none] [PROTOCOL=loo]
+	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-quality DATA=folder" >&2; exit 1; }
+	@$(RUN) tests/benchmarks/quality/run_quality.py --data "$(DATA)" --peers "$(PEERS)" --peers-python $(PEERS_RUN) \
+	  --protocol "$(or $(PROTOCOL),successive)" $(if $(BUDGET),--budget "$(BUDGET)") $(if $(AGAIN),--again "$(AGAIN)") \
+	  --out "$(or $(OUT),$(STATE)/bench/quality/$(notdir $(patsubst %/,%,$(DATA)))/$(or $(PROTOCOL),successive))"
+
+bench-ablations: $(READY)  ## What each part of the model earns on validation: make bench-ablations DATA=folder [WITHOUT=trends,text]
+	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-ablations DATA=folder" >&2; exit 1; }
+	@$(RUN) tests/benchmarks/quality/ablations.py --data "$(DATA)" $(if $(WITHOUT),--without "$(WITHOUT)") \
+	  --out "$(STATE)/bench/quality/$(notdir $(patsubst %/,%,$(DATA)))/ablations.json"
+
+$(PEERS_READY): $(PEERS_LOCK) | $(READY)
+	@[ -x $(PEERS_RUN) ] || { echo "Making $(PEERS_VENV)"; $(MAKE_PEERS_VENV); }
+	@# torch by itself and first, as for .venv.
+	@echo "Installing the peers' torch"
+	@$(INSTALL_PEERS) $(filter torch==%,$(file < $(PEERS_LOCK)))
+	@echo "Installing $(PEERS_LOCK)"
+	@$(INSTALL_PEERS) --no-deps -r $(PEERS_LOCK)
+	@touch $@

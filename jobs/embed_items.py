@@ -10,12 +10,15 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
 from nearline.adapters import postgres
+from nearline.adapters.snapshot import read_snapshot
 from nearline.adapters.spark import copy_to_postgres, session
 from nearline.adapters.spark_reader import read_items
+from nearline.core.trends import trends_of
 from nearline.errors import ModelError, run_job
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
@@ -55,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         items = read_items(spark, settings, connection)
         # Each partition loads the model once: few of them, and no more than there are cores.
         parts = max(1, min(spark.sparkContext.defaultParallelism, round(items.count() / ITEMS_A_PARTITION)))
-        load = loader(settings, run.name, run.version)
+        load = loader(settings, run.name, run.version, save_trends(run))
         count = sum(row["count"] for row in items.repartition(parts).mapInArrow(load, "count long").collect())
     transitions = spark.read.parquet(str(run.model / "transitions.parquet"))
     pairs = copy_to_postgres(
@@ -70,14 +73,25 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def loader(settings: Settings, name: str, version: int) -> Load:
+def save_trends(run: RunFolder) -> str:
+    """How items do at the newest event of the snapshot, for the processes that load vectors; returns the file."""
+    snapshot = read_snapshot(run.snapshot)
+    trends = trends_of(snapshot.ledger, float(snapshot.ledger.time.max(initial=0.0)) + 1.0)
+    path = run.path / "trends.npz"
+    np.savez(path, item_ids=np.array(snapshot.item_ids), trends=trends)
+    return str(path)
+
+
+def loader(settings: Settings, name: str, version: int, trends_file: str) -> Load:
     """Encode a partition's items and COPY them in one transaction; yields how many."""
 
     def load(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import numpy as np
         import pyarrow
 
         from nearline.adapters.postgres import connect, copy_rows
         from nearline.adapters.snapshot import texts_of
+        from nearline.core.trends import unmet
         from nearline.daily_training import text_vectors_folder
         from nearline.models.interest_model import InterestModel
         from nearline.models.kept_vectors import kept_vectors
@@ -87,12 +101,16 @@ def loader(settings: Settings, name: str, version: int) -> Load:
         table, columns = "item_embedding", ["model_version", "item_id", "kind", "vector"]
         # One thread for each partition: Spark runs as many of them as there are cores.
         model = InterestModel.load(run.model, threads=1)
+        kept = np.load(trends_file)
+        known, trends = kept["item_ids"], kept["trends"]  # sorted by id; an item newer than the snapshot has none
         count = 0
         with connect(settings) as connection:
             for batch in batches:
                 ids, kinds = batch.column("item_id").to_pylist(), batch.column("kind").to_pylist()
                 texts = kept_vectors(texts_of(batch), model.text_vectors, text_vectors_folder(run), keep=False)
-                vectors = model.project(texts) + model.residual(ids)
+                place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+                here = np.where((known[place] == ids)[:, None], trends[place], unmet())
+                vectors = model.place_items(ids, texts, here)
                 rows = zip([version] * len(ids), ids, kinds, vectors, strict=True)
                 count += copy_rows(connection, table, columns, ["int4", "text", "text", "vector"], rows)
         yield pyarrow.RecordBatch.from_pydict({"count": [count]})

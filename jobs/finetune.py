@@ -1,4 +1,4 @@
-"""Train both language models on what came before the cut, in a process that Spark's TorchDistributor starts.
+"""Train both language models on what came before the cut, in processes that Spark's TorchDistributor starts.
 
 python jobs/finetune.py --run 2026-11-21
 """
@@ -19,7 +19,7 @@ from pyspark.ml.torch.distributor import TorchDistributor
 from nearline.adapters import mlflow_registry
 from nearline.adapters.snapshot import read_facts
 from nearline.adapters.spark import session
-from nearline.errors import ModelError, run_job
+from nearline.errors import ModelError, SettingsError, run_job
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--champion", help="model folder to start from (default: the champion of the registry, if any)")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
+    _check_processes(settings)
     run = RunFolder(settings, arguments.run)
     facts = read_facts(run.snapshot)
     tracked = mlflow_registry.TrainingRun.named(settings, run.name)
@@ -47,8 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # the distributor passes its lines on; a log file wants them now
     os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"
-    use_gpu = torch.cuda.is_available()
-    distributor = TorchDistributor(num_processes=1, local_mode=True, use_gpu=use_gpu)
+    # Spark would hand out GPUs that its own configuration knows of; each process finds its own by its number.
+    distributor = TorchDistributor(num_processes=settings.training_processes, local_mode=True, use_gpu=False)
     failure = distributor.run(_worker(), run.name, champion)
     if failure:
         tracked.finish("FAILED")
@@ -56,25 +57,50 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _check_processes(settings: Settings) -> None:
+    wanted, gpus = settings.training_processes, torch.cuda.device_count()
+    if gpus and wanted > gpus:
+        raise SettingsError(
+            f"NEARLINE_TRAINING_PROCESSES: expected at most {gpus}, the number of GPUs here, saw {wanted}. "
+            "Fix: use one process a GPU."
+        )
+
+
 def _worker() -> Callable[[str, str | None], str | None]:
     """The training as a closure: it travels by value, as this file cannot be imported where it runs."""
 
     def train(name: str, champion: str | None) -> str | None:
         import logging
+        import os
         import sys
 
         from nearline.daily_training import train_run
         from nearline.errors import NearlineError
+        from nearline.models.process_group import end_with_parent, process_group
         from nearline.settings import Settings
 
+        end_with_parent()
+        first = os.environ.get("RANK", "0") == "0"
         logging.basicConfig(
-            level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
+            level=logging.INFO if first else logging.WARNING,
+            stream=sys.stdout,
+            format="%(asctime)s %(name)s: %(message)s",
+            datefmt="%H:%M:%S",
         )
+        failure = None
         try:
-            train_run(Settings.from_env(), name, champion)
+            with process_group():
+                train_run(Settings.from_env(), name, champion)
         except NearlineError as error:
-            return str(error)
-        return None
+            failure = str(error)
+        except RuntimeError:
+            if first:
+                raise
+            # The first one ended and says why, or waits for this one, notices that it is gone, and fails.
+            logging.getLogger("nearline.training").exception("process %s of the training stopped", os.environ["RANK"])
+        if not first:
+            sys.exit(0)  # every process would write its answer into one file; only the first one's counts
+        return failure
 
     return train
 

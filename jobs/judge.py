@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from nearline.adapters import mlflow_registry
+from nearline.adapters.judgement_plot import judgement_plot
 from nearline.adapters.snapshot import Snapshot, read_snapshot, read_transitions
 from nearline.daily_training import text_vectors_folder
-from nearline.errors import GateRefused, run_job
+from nearline.errors import GateRefused, ModelError, run_job
 from nearline.models.interest_model import InterestModel
 from nearline.models.judgement import Judgement, Test, decide, figures, plain_scores
 from nearline.models.kept_vectors import kept_vectors
@@ -53,7 +54,10 @@ def main(argv: list[str] | None = None) -> int:
         found[name] = figures(test, scores)
     if (version := mlflow_registry.champion_version(settings)) is not None:
         folder = mlflow_registry.fetch_model(settings, version)
-        found["champion"] = figures(test, _scores(folder, snapshot, test, kept / f"version-{version}"))
+        try:
+            found["champion"] = figures(test, _scores(folder, snapshot, test, kept / f"version-{version}"))
+        except ModelError as problem:
+            log.warning("the champion, version %d, cannot be judged beside the candidate: %s", version, problem)
     judgement = decide(found)
     _report(settings, run, judgement)
     if not judgement.accepted:
@@ -79,6 +83,7 @@ def _report(settings: Settings, run: RunFolder, judgement: Judgement) -> None:
     tracked = mlflow_registry.TrainingRun.named(settings, run.name)
     tracked.log_metrics(judgement.flat())
     tracked.log_dict(content, "judgement.json")
+    tracked.log_figure(judgement_plot(judgement.figures), "judgement.png")
     tracked.tag(accepted=str(judgement.accepted).lower(), reason=judgement.reason)
     if not judgement.accepted:
         tracked.finish()

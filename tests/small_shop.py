@@ -38,7 +38,7 @@ class MeanOfHistory:
 
     def _mean(self, history: History) -> np.ndarray:
         weights = 0.8 ** np.arange(len(history))[::-1]
-        return weights @ history.vectors / weights.sum()
+        return weights @ history.vectors / max(weights.sum(), 1.0)
 
 
 def vector_of(item_id: str) -> np.ndarray:

@@ -11,8 +11,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from nearline.core.behaviour import Ledger, make_ledger
-from nearline.core.transitions import transition_table
-from nearline.models.training import TrainingData, text_pairs
+from nearline.core.split import window_rows
+from nearline.core.transitions import FADINGS, transition_table
+from nearline.models.training_data import TrainingData, text_pairs
 
 THEMES = {"hiking": "boots trail mountain tent", "baking": "oven bread flour cake", "music": "guitar drum song chord"}
 ITEMS_A_THEME = 8
@@ -84,4 +85,15 @@ def training_data(ledger: Ledger, cut: float = 20 * DAY, inner_cut: float = 16 *
     pairs = ([ids[i] for i in table.item], [ids[i] for i in table.next_item], table.weight.astype(np.float64))
     queries = [(theme, f"{theme}-{number}", 1.0) for theme in THEMES for number in range(4)]
     asked = ([q for q, _, _ in queries], [i for _, i, _ in queries], np.ones(len(queries)))
-    return TrainingData(ids, texts, ledger, cut, inner_cut, text_pairs(ids, texts, pairs, asked), table)
+    return TrainingData(
+        item_ids=ids,
+        texts=texts,
+        ledger=ledger,
+        inner=ledger.time < inner_cut,
+        past=ledger.time < cut,
+        inner_end=inner_cut,
+        end=cut,
+        validation=window_rows(ledger, inner_cut, cut, 1000, 7),
+        pairs=text_pairs(ids, texts, pairs, asked),
+        inner_transitions={fading: transition_table(ledger.before(inner_cut), fading) for fading in FADINGS},
+    )

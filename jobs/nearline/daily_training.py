@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shutil
 from pathlib import Path
@@ -11,58 +10,76 @@ import pyarrow.parquet as pq
 
 from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.adapters.snapshot import read_pairs, read_snapshot, read_transitions
-from nearline.models.behaviour_training import BehaviourTraining
+from nearline.core.split import window_rows
+from nearline.core.transitions import FADINGS
+from nearline.errors import ModelError
 from nearline.models.interest_model import InterestModel
+from nearline.models.process_group import is_first, process_count, wait_for_all
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
-from nearline.models.text_training import TextTraining
-from nearline.models.training import TrainingData, TrainingPlan, text_pairs, train_interest_model
+from nearline.models.training import train_interest_model
+from nearline.models.training_data import VALIDATION_ROWS, TrainingData, text_pairs
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
+from nearline.training_plan import training_plan
 
 log = logging.getLogger("nearline.training")
 
 
 def train_run(settings: Settings, name: str, champion_folder: str | None) -> None:
-    """Train the candidate of run ``name``; start from the champion where that leaks nothing into the judgement."""
+    """Train the candidate of run ``name``; start from the champion where that leaks nothing into the judgement.
+
+    Of several processes only the first reports and saves; all return when it has.
+    """
     use_threads()
     run = RunFolder(settings, name)
-    tracked = TrainingRun.named(settings, name)
+    tracked = TrainingRun.named(settings, name) if is_first() else None
     snapshot = read_snapshot(run.snapshot)
     data = TrainingData(
         item_ids=snapshot.item_ids,
         texts=snapshot.texts,
         ledger=snapshot.ledger,
-        cut=snapshot.cut,
-        inner_cut=snapshot.inner_cut,
+        inner=snapshot.ledger.time < snapshot.inner_cut,
+        past=snapshot.ledger.time < snapshot.cut,
+        inner_end=snapshot.inner_cut,
+        end=snapshot.cut,
+        validation=window_rows(snapshot.ledger, snapshot.inner_cut, snapshot.cut, VALIDATION_ROWS, settings.seed),
         pairs=text_pairs(
             snapshot.item_ids,
             snapshot.texts,
             read_pairs(run.pairs / "item_pairs.parquet", "left_id"),
             read_pairs(run.pairs / "query_pairs.parquet", "query"),
         ),
-        inner_transitions=read_transitions(run.pairs / "inner_transitions.parquet", snapshot.item_ids),
+        inner_transitions={
+            fading: read_transitions(run.pairs / "inner_transitions.parquet", snapshot.item_ids, fading)
+            for fading in FADINGS
+        },
+        digest=snapshot.facts["digest"],
     )
-    plan = TrainingPlan(
-        text=TextTraining(steps=settings.text_steps, seed=settings.seed),
-        behaviour=BehaviourTraining(epochs=settings.epochs, seed=settings.seed),
-        history_length=settings.history_length,
-    )
-    champion = InterestModel.load(champion_folder) if champion_folder else None
-    if champion and champion.notes.get("trained_until", float("inf")) > data.cut:
+    plan = training_plan(settings)
+    champion = _champion(champion_folder)
+    if champion and champion.notes.get("trained_until", float("inf")) > data.end:
         log.info("the champion has seen events of the window to be judged on: starting afresh")
         champion = None
-    tracked.log_parameters(
-        {f"text.{key}": value for key, value in dataclasses.asdict(plan.text).items()}
-        | {f"behaviour.{key}": value for key, value in dataclasses.asdict(plan.behaviour).items()}
-        | {"text.model": settings.text_model, "text.pairs": len(data.pairs), "warm_start": champion is not None}
-    )
+    facts = {"text.model": settings.text_model, "text.pairs": len(data.pairs), "warm_start": champion is not None}
+    if tracked:
+        tracked.log_parameters(plan.named() | facts | {"processes": process_count()})
     text_model = champion.text if champion else TextModel.load(text_model_folder(settings.text_model))
     log.info("%d items, %d events, %d pairs of texts", len(data.item_ids), len(data.ledger), len(data.pairs))
-    # Text vectors of an earlier try belong to another text model.
-    shutil.rmtree(text_vectors_folder(run), ignore_errors=True)
-    model = train_interest_model(data, plan, text_model, tracked.log_metrics, text_vectors_folder(run), champion)
+    report = tracked.log_metrics if tracked else lambda figures, step: None
+    model = train_interest_model(data, plan, text_model, report, run.path, champion)
     model.notes["digest"] = snapshot.facts["digest"]
-    save_candidate(model, run)
+    if is_first():
+        save_candidate(model, run)
+    wait_for_all()
+
+
+def _champion(folder: str | None) -> InterestModel | None:
+    """Load the champion; one that this Nearline cannot read, such as of an older format, is no start."""
+    try:
+        return InterestModel.load(folder) if folder else None
+    except ModelError as problem:
+        log.warning("starting afresh, as the champion cannot be read: %s", problem)
+        return None
 
 
 def text_vectors_folder(run: RunFolder) -> Path:
@@ -74,6 +91,8 @@ def save_candidate(model: InterestModel, run: RunFolder) -> None:
     """Write the model folder with its transitions, in one rename."""
     draft = run.path / "model.draft"
     model.save(draft)
-    pq.write_table(pq.read_table(run.pairs / "transitions.parquet"), draft / "transitions.parquet")
+    fading = [("fading", "==", model.notes["fading"])]
+    kept = pq.read_table(run.pairs / "transitions.parquet", filters=fading).drop_columns("fading")
+    pq.write_table(kept, draft / "transitions.parquet")
     shutil.rmtree(run.model, ignore_errors=True)
     Path(draft).rename(run.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nearline.core.hyperparameters import TrainingPlan
 from nearline.errors import SettingsError
 
 T = TypeVar("T")
@@ -73,6 +75,17 @@ def _share(value: str) -> float:
     return number
 
 
+def _hyperparameters(value: str) -> dict[str, Any]:
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError("expected a JSON object of hyperparameters")
+    TrainingPlan().changed(found)
+    return found
+
+
 def _setting(variable: str, default: T | None, read: Callable[[str], T], fix: str, *, secret: bool = False) -> Any:
     about = {"variable": variable, "read": read, "fix": fix, "secret": secret}
     return field(default=default, repr=not secret, metadata=about)
@@ -122,6 +135,13 @@ class Settings:
     text_steps: int = _setting("NEARLINE_TEXT_STEPS", 40, _integer(0, 1_000_000), "use a number of steps such as 40")
     #: Most passes of the behaviour model over the training events in one daily run.
     epochs: int = _setting("NEARLINE_EPOCHS", 12, _integer(1, 1000), "use a number of epochs such as 12")
+    #: Hyperparameters that differ from their defaults in jobs/nearline/core/hyperparameters.py; `make tune` finds some.
+    hyperparameters: Mapping[str, Any] | None = _setting(
+        "NEARLINE_HYPERPARAMETERS", None, _hyperparameters,
+        """set something such as '{"behaviour.learning_rate": 0.002}'; jobs/nearline/core/hyperparameters.py has all""",
+    )  # fmt: skip
+    #: Processes that share the training of the behaviour model, on the machine that runs `finetune`; one a GPU.
+    training_processes: int = _setting("NEARLINE_TRAINING_PROCESSES", 1, _integer(1, 64), "use a number such as 1")
     #: Seed of everything random.
     seed: int = _setting("NEARLINE_SEED", 7, _integer(0, 2**31 - 1), "use a whole number such as 7")
     #: Port of the local Airflow.

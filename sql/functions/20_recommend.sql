@@ -17,7 +17,7 @@ returns table (
 language sql stable security definer parallel safe
 begin atomic
     with live as materialized (
-        select m.model_version, m.transition_weight, m.fallback_scale
+        select m.model_version, m.transition_weight, m.fallback_scale, m.newcomer_interest
         from nearline_data.live_version l
         join nearline_data.model_version m on m.model_version = l.model_version
     ), recent as materialized (
@@ -48,13 +48,20 @@ begin atomic
         where u.user_id = for_user
           and u.model_version = (select l.model_version from live l)
     ), interest as materialized (
-        -- Until the first vector is computed, what the person touched stands in for what they want.
+        -- Until the first vector is computed, what the person touched, by its meaning (the first 120 numbers), and what
+        -- newcomers want stand in for what they want.
         select coalesce(
                    (select s.vector from stored s)
-                 , (select l2_normalize(avg(v.vector)) * array_fill(l.fallback_scale, array[128])::vector(128)
-                    from recent_vector v where v.weight > 0)
+                 , l.newcomer_interest + touched.vector
+                 , l.newcomer_interest
+                 , touched.vector
                ) as vector
         from live l
+        cross join (
+            select l2_normalize(avg(subvector(v.vector, 1, 120)) || array_fill(0, array[8])::vector(8))
+                   * array_fill((select l2.fallback_scale from live l2), array[128])::vector(128) as vector
+            from recent_vector v where v.weight > 0
+        ) touched
     ), seen as materialized (
         select e.item_id from nearline_data.event e where e.user_id = for_user and e.item_id is not null
         union
@@ -127,8 +134,7 @@ begin atomic
          , r.title
          , r.score
          , coalesce(because.reason, jsonb_build_object(
-               'text', case when r.interest_part is null and r.transition_part is null
-                            then 'popular with others now' else 'fits your interests' end
+               'text', case when exists (select from recent) then 'fits your interests' else 'popular with others now' end
              , 'because', '[]'::jsonb
            ))
          , (select l.model_version from live l)
@@ -153,7 +159,7 @@ begin atomic
                      , c.decay * c.weight * (coalesce(c.follows, 0) + 0.1 * c.likeness) as strength
                 from (
                     select r2.event_id, r2.kind, r2.item_id, r2.text, r2.phrase, r2.decay, r2.weight
-                         , coalesce(1 - (v.vector <=> r.vector), 0) as likeness
+                         , coalesce(1 - (subvector(v.vector, 1, 120) <=> subvector(r.vector, 1, 120)), 0) as likeness
                          , (select t.weight from nearline_data.item_transition t
                             where t.model_version = (select l.model_version from live l)
                               and t.item_id = r2.item_id and t.next_item_id = r.item_id) as follows
@@ -173,7 +179,7 @@ begin atomic
 end;
 comment on function nearline.recommend is
 'What a person may want next, best first: items they have not touched, with a score and the reason.
-for_user: the id used in events; nobody by that name gets what is popular. max_items: at most 1000. item_kinds: null for all kinds mixed; for one list per kind call it once per kind. exclude: items to leave out.
+for_user: the id used in events; nobody by that name gets what newcomers take. max_items: at most 1000. item_kinds: null for all kinds mixed; for one list per kind call it once per kind. exclude: items to leave out.
 reason: "text" reads as a sentence, "because" names the events that speak most for the item with their shares. as_of: when the interest vector was written; null if there is none yet (newer events count all the same, through what usually follows them).
   select * from nearline.recommend(for_user => ''u42'', max_items => 10);
   select * from nearline.recommend(for_user => ''u42'', item_kinds => array[''page'']);';

@@ -3,30 +3,31 @@ returns table (list_position integer, item_id text, kind text, title text, simil
 language sql stable security definer parallel safe
 begin atomic
     with origin as materialized (
-        select e.model_version, e.vector
+        -- What it means; how it is doing (the last 8 numbers) is left out.
+        select e.model_version, subvector(e.vector, 1, 120) as meaning
         from nearline_data.item_embedding e
         where e.model_version = (select l.model_version from nearline_data.live_version l)
           and e.item_id = to_item
     ), nearest as materialized (
         -- The index is by inner product; more than asked for are taken and put into the order of the angle.
-        select e.item_id, e.vector
+        select e.item_id, subvector(e.vector, 1, 120) as meaning
         from nearline_data.item_embedding e
         where e.model_version = (select o.model_version from origin o)
           and (item_kinds is null or e.kind = any (item_kinds))
           and e.item_id <> to_item
-        order by e.vector <#> (select o.vector from origin o)
+        order by e.vector <#> (select o.meaning || array_fill(0, array[8])::vector(8) from origin o)
         limit 2 * greatest(least(coalesce(max_items, 10), 1000), 0) + 200
     )
-    select row_number() over (order by n.vector <=> o.vector, i.item_id)::integer
+    select row_number() over (order by n.meaning <=> o.meaning, i.item_id)::integer
          , i.item_id
          , i.kind
          , i.title
-         , (1 - (n.vector <=> o.vector))::real
+         , (1 - (n.meaning <=> o.meaning))::real
          , o.model_version
     from nearest n
     cross join origin o
     join nearline_data.item i on i.item_id = n.item_id and i.is_active
-    order by n.vector <=> o.vector, i.item_id
+    order by n.meaning <=> o.meaning, i.item_id
     limit greatest(least(coalesce(max_items, 10), 1000), 0);
 end;
 comment on function nearline.similar_items is

@@ -93,6 +93,11 @@ update nearline_data.model_version
 set score_covariance = %(covariance)s, fallback_scale = %(fallback_scale)s
 where model_version = %(model_version)s;
 
+-- save_newcomer --
+update nearline_data.model_version
+set newcomer_interest = %(vector)s
+where model_version = %(model_version)s;
+
 -- moments --
 select m.score_covariance
 from nearline_data.model_version m

@@ -14,7 +14,7 @@ from figure import Figure, percentile
 
 from nearline.adapters.postgres import connect
 from nearline.core.behaviour import UNKNOWN_KIND
-from nearline.core.interest import DIM
+from nearline.core.interest import LATENT
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.interest_model import InterestModel
 from nearline.models.text_model import TextModel, text_model_folder
@@ -29,7 +29,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
     """Record events at a steady pace beside the draining job and read the lag of each from the ledger."""
     text = TextModel.load(text_model_folder(settings.text_model))
     behaviour = BehaviourModel(BehaviourConfig(text_width=text.width, kind_count=3))
-    residuals = np.zeros((0, DIM), np.float32)
+    residuals = np.zeros((0, LATENT), np.float32)
     kinds = [UNKNOWN_KIND, "click", "search"]
     InterestModel(text, behaviour, kinds, [], residuals, {}).save(settings.models_folder / "1")
     with connect(settings, autocommit=True) as connection:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nearline.adapters.postgres import Connection
-from nearline.core.interest import DIM
+from nearline.core.interest import LATENT
 from nearline.settings import Settings
 from small_shop import open_shop
 from tiny_models import tiny_encoder
@@ -43,7 +43,7 @@ def test_an_event_is_in_the_vector_after_a_run(settings: Settings, connection: C
     text = TextModel.load(tiny_encoder(tmp_path / "encoder"))
     behaviour = BehaviourModel(BehaviourConfig(text_width=text.width, kind_count=2))
     kinds = [UNKNOWN_KIND, "view"]
-    InterestModel(text, behaviour, kinds, [], np.zeros((0, DIM), np.float32)).save(settings.models_folder / "1")
+    InterestModel(text, behaviour, kinds, [], np.zeros((0, LATENT), np.float32)).save(settings.models_folder / "1")
     open_shop(connection)
     connection.execute("select nearline.record_event('u1', 'view', 'hiking-page-1')")
     connection.execute("select nearline.record_event('u1', 'search', with_text => 'hiking boots')")

@@ -16,7 +16,7 @@ import tiny_models
 from nearline.adapters import mlflow_registry
 from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.core.behaviour import History
-from nearline.core.interest import DIM
+from nearline.core.interest import LATENT
 from nearline.errors import ModelError, StackError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.interest_model import InterestModel
@@ -43,7 +43,7 @@ def tiny_model(folder: Path) -> InterestModel:
     torch.manual_seed(0)
     text = TextModel.load(tiny_models.tiny_encoder(folder))
     behaviour = BehaviourModel(BehaviourConfig(text_width=32, kind_count=2, history_length=5))
-    return InterestModel(text, behaviour, ["unknown", "search"], ["a"], np.ones((1, DIM), np.float32), {"note": 1})
+    return InterestModel(text, behaviour, ["unknown", "search"], ["a"], np.ones((1, LATENT), np.float32), {"note": 1})
 
 
 def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:

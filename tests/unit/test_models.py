@@ -8,22 +8,29 @@ import torch
 
 import tiny_models
 from nearline.core.behaviour import History
-from nearline.core.interest import DIM
+from nearline.core.hyperparameters import BehaviourTraining, TextTraining, TrainingPlan
+from nearline.core.interest import DIM, LATENT, TRENDS
+from nearline.core.trends import UNSEEN, trends_of, unmet
 from nearline.errors import InputError, ModelError
-from nearline.models.behaviour_training import BehaviourTraining, Stretches
+from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
+from nearline.models.behaviour_schedule import Checkpoint
 from nearline.models.interest_model import InterestModel
 from nearline.models.judgement import Test as JudgedRows
 from nearline.models.judgement import decide, figures, plain_scores
 from nearline.models.kept_vectors import kept_vectors
+from nearline.models.lessons import Lessons
 from nearline.models.text_model import TextModel
-from nearline.models.text_training import TextTraining, contrastive_loss, freeze_lower_layers, train_text_model
-from nearline.models.training import TrainingPlan, may_continue, train_interest_model
+from nearline.models.text_training import contrastive_loss, freeze_lower_layers, train_text_model
+from nearline.models.training import may_continue, train_interest_model
 
 PLAN = TrainingPlan(
     text=TextTraining(steps=10, batch=8, learning_rate=1e-3),
-    behaviour=BehaviourTraining(epochs=6, batch=8, learning_rate=3e-3),
+    behaviour=BehaviourTraining(epochs=6, batch=8, learning_rate=3e-3, average_steps=10),
     history_length=20,
 )
+
+
+TRENDS_NOW = trends_of(tiny_models.small_world(), 20 * tiny_models.DAY)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,11 @@ def model(encoder: Path, reports: list, tmp_path_factory: pytest.TempPathFactory
 def history_of(model: InterestModel, items: list[str], query: str | None = None) -> History:
     ids, texts = tiny_models.catalogue()
     said = [texts[ids.index(item)] for item in items]
-    vectors = model.item_vectors(items, said) if items else np.zeros((0, DIM), np.float32)
+    vectors = (
+        model.item_vectors(items, said, np.zeros((len(items), TRENDS), np.float32))
+        if items
+        else np.zeros((0, DIM), np.float32)
+    )
     kinds = ["view"] * len(items)
     if query:
         vectors, kinds = np.concatenate([vectors, model.query_vectors([query])]), [*kinds, "search"]
@@ -65,17 +76,18 @@ def test_training_lowers_both_losses(model: InterestModel, reports: list) -> Non
 
 def test_people_get_items_of_their_theme(model: InterestModel) -> None:
     ids, texts = tiny_models.catalogue()
-    items = model.item_vectors(ids, texts)
+    items = model.item_vectors(ids, texts, TRENDS_NOW)
     scores = model.interests([history_of(model, ["baking-0", "baking-3"])])[0] @ items.T
-    best = [ids[place].split("-")[0] for place in np.argsort(-scores)[:5]]
-    assert best.count("baking") >= 4
+    baking = np.array([item.startswith("baking") for item in ids])
+    # Chance that an item of the theme is before one of another theme.
+    assert (scores[baking][:, None] > scores[~baking][None, :]).mean() > 0.9
 
 
 def test_saved_and_loaded_it_gives_the_same_bits(model: InterestModel, tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     again = InterestModel.load(tmp_path / "model", threads=1)
     ids, texts = tiny_models.catalogue()
-    assert np.array_equal(again.item_vectors(ids, texts), model.item_vectors(ids, texts))
+    assert np.array_equal(again.item_vectors(ids, texts, TRENDS_NOW), model.item_vectors(ids, texts, TRENDS_NOW))
     history = history_of(model, ["music-1", "music-2"], "guitar")
     assert np.array_equal(again.interests([history]), model.interests([history]))
     assert again.notes == model.notes
@@ -84,9 +96,11 @@ def test_saved_and_loaded_it_gives_the_same_bits(model: InterestModel, tmp_path:
 
 def test_a_new_item_has_a_place_from_its_text(model: InterestModel) -> None:
     ids, texts = tiny_models.catalogue()
-    items = model.item_vectors(ids, texts)
-    new = model.item_vectors(["unheard of"], ["hiking tent"])[0]
-    np.testing.assert_array_equal(new, model.query_vectors(["hiking tent"])[0])
+    items = model.item_vectors(ids, texts, TRENDS_NOW)
+    new = model.item_vectors(["unheard of"], ["hiking tent"], unmet()[None])[0]
+    np.testing.assert_array_equal(new[:LATENT], model.query_vectors(["hiking tent"])[0, :LATENT])
+    assert new[LATENT + UNSEEN] == 1.0
+    new[LATENT:], items[:, LATENT:] = 0.0, 0.0
     means = {
         theme: float(new @ items[[n for n, i in enumerate(ids) if i.startswith(theme)]].mean(0))
         for theme in tiny_models.THEMES
@@ -96,7 +110,7 @@ def test_a_new_item_has_a_place_from_its_text(model: InterestModel) -> None:
 
 def test_a_search_moves_the_interest(model: InterestModel) -> None:
     ids, texts = tiny_models.catalogue()
-    items = model.item_vectors(ids, texts)
+    items = model.item_vectors(ids, texts, TRENDS_NOW)
     music = np.array([item.startswith("music") for item in ids])
 
     def preference(history: History) -> float:
@@ -112,7 +126,7 @@ def test_an_interest_does_not_depend_on_its_companions(model: InterestModel) -> 
     others = [history_of(model, ["music-1"] * length) for length in (1, 7, 20, 30)]
     together = model.interests([others[0], one, *others[1:], History(np.zeros((0, DIM), np.float32), [], np.zeros(0))])
     np.testing.assert_allclose(together[1], model.interests([one])[0], rtol=1e-5, atol=1e-5)
-    assert not together[-1].any()
+    assert together[-1].any()  # a newcomer has an interest too
     assert model.interests([]).shape == (0, DIM)
 
 
@@ -148,16 +162,81 @@ def test_a_champion_that_saw_the_validation_window_is_no_start(model: InterestMo
     assert may_continue(model, model.behaviour.config, later)
 
 
+def test_a_training_that_was_killed_goes_on_with_the_same_result(encoder: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    data = tiny_models.training_data(tiny_models.small_world(people=12))
+    whole = train_interest_model(data, PLAN, TextModel.load(encoder), lambda values, step: None, tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    def die(values: dict[str, float], step: int) -> None:
+        if "validation_ndcg" in values and step == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_interest_model(data, PLAN, TextModel.load(encoder), die, tmp_path / "halves")
+    steps: list[int] = []
+    report = lambda values, step: steps.append(step) if "validation_ndcg" in values else None  # noqa: E731
+    resumed = train_interest_model(data, PLAN, TextModel.load(encoder), report, tmp_path / "halves")
+    assert steps[0] == 1  # the first pass was not done again, the second had not been kept
+    np.testing.assert_array_equal(resumed.residuals, whole.residuals)
+    assert resumed.notes == whole.notes
+    assert not list((tmp_path / "halves").glob("*.pt"))
+
+
+def test_a_checkpoint_of_another_training_is_not_taken(tmp_path: Path) -> None:
+    Checkpoint(tmp_path / "c.pt", {"data": "a"}).write({"passes": 3})
+    assert Checkpoint(tmp_path / "c.pt", {"data": "b"}).read() is None
+    assert (Checkpoint(tmp_path / "c.pt", {"data": "a"}).read() or {})["passes"] == 3
+
+
+def test_before_any_training_the_interest_is_more_of_the_same() -> None:
+    torch.manual_seed(0)
+    model = BehaviourModel(BehaviourConfig(text_width=16, kind_count=2)).eval()
+    model.start_from(torch.randn(50, 16))
+    vectors = torch.randn(1, 2, LATENT)
+    ones = torch.ones(1, 2, dtype=torch.long)
+    interest = model(vectors, ones, ones, ones)[0]
+    fade = float(torch.exp(-1 / model.log_span.detach().exp()))
+    torch.testing.assert_close(interest[2, :LATENT], (vectors[0, 1] + fade * vectors[0, 0]) / (1 + fade))
+    assert not interest[0].any()  # of a newcomer nothing is known yet
+    assert not interest[:, LATENT:].any()
+
+
+def test_what_nobody_had_touched_is_no_wrong_answer() -> None:
+    ledger = tiny_models.make_ledger(
+        user_ids=["u", "u", "v", "v"], item_ids=["a", "b", "a", "c"], kinds=["view"] * 4, texts=[None] * 4,
+        times=np.array([1.0, 2.0, 3.0, 4.0]), catalogue=["a", "b", "c", "d"], kind_weights={"view": 1.0},
+    )  # fmt: skip
+    lessons = Lessons.of(ledger)
+    bought_b = lessons.moments[lessons.targets.tolist().index(1)]
+    assert (lessons.trends.born > bought_b).tolist() == [False, False, True, True]
+
+
+def test_what_comes_first_of_all_is_asked_too() -> None:
+    ledger = tiny_models.small_world(people=6)
+    lessons = Lessons.of(ledger)
+    drawn = lessons.draw(np.random.default_rng(0))
+    first = {user: lessons.targets[drawn.before[row]] for user, row in enumerate(lessons.starts)}
+    for user, item in first.items():
+        rows = ledger.user == user
+        assert item == ledger.item[rows & (ledger.item >= 0)][0]
+    others = np.setdiff1d(np.arange(len(ledger)), lessons.starts)
+    assert (drawn.before[others] == -1).all()
+
+
 def test_what_comes_next_is_never_of_the_same_moment() -> None:
     ledger = tiny_models.make_ledger(
         user_ids=["u"] * 5, item_ids=["a", "b", "c", "d", "a"], kinds=["view"] * 5, texts=[None] * 5,
         times=np.array([1.0, 1.0, 2.0, 2.0, 3.0]), catalogue=["a", "b", "c", "d"], kind_weights={"view": 1.0},
     )  # fmt: skip
-    stretches = Stretches.of(ledger)
+    lessons = Lessons.of(ledger)
     for seed in range(10):
-        wanted = stretches.draw_targets(np.random.default_rng(seed))
-        assert set(wanted[:2]) <= {2, 3}
-        assert wanted[2:].tolist() == [-1, -1, -1]  # a is known already
+        wanted = lessons.draw(np.random.default_rng(seed))
+        assert set(lessons.targets[wanted.after[:2]]) <= {2, 3}
+        assert wanted.after[2:].tolist() == [-1, -1, -1]  # a is known already
+        assert lessons.targets[wanted.before[0]] in {0, 1}
 
 
 def test_same_texts_are_no_negatives_of_each_other() -> None:
@@ -197,11 +276,12 @@ def test_text_vectors_keep_their_order_and_are_read_once(encoder: Path, tmp_path
 def test_a_judgement_ranks_the_model_above_simple_rivals(model: InterestModel) -> None:
     _, texts = tiny_models.catalogue()
     data = tiny_models.training_data(tiny_models.small_world())
-    test = JudgedRows.of(data.ledger, data.cut, 7)
+    test = JudgedRows.of(data.ledger, data.end, 7)
     item_texts, query_texts = model.text_vectors(texts), model.text_vectors(data.ledger.queries)
-    found = {"candidate": figures(test, test.served_scores(model, item_texts, query_texts, data.inner_transitions))}
+    table = data.inner_transitions[0.0]
+    found = {"candidate": figures(test, test.served_scores(model, item_texts, query_texts, table))}
     constant = np.ones_like(item_texts)
-    for name, scores in plain_scores(test, constant, data.inner_transitions).items():
+    for name, scores in plain_scores(test, constant, table).items():
         found[name] = figures(test, scores)
     judgement = decide(found)
     assert judgement.accepted, judgement.reason
@@ -210,6 +290,25 @@ def test_a_judgement_ranks_the_model_above_simple_rivals(model: InterestModel) -
     refused = decide(found | {"champion": found["candidate"]})
     assert not refused.accepted
     assert "not better than the champion" in refused.reason
+
+
+@pytest.mark.parametrize("stratum", ["cold", "new_users"])
+def test_a_better_mean_must_not_be_paid_by_the_new(stratum: str) -> None:
+    def of(ndcg: float, special: float, count: int) -> dict[str, dict[str, float]]:
+        plain = {"ndcg": ndcg, "hr": ndcg, "mrr": ndcg, "count": 2000}
+        return {name: plain for name in ("all", "warm", "cold", "new_users")} | {
+            stratum: {**plain, "ndcg": special, "count": count}
+        }
+
+    champion = of(0.10, 0.05, 300)
+    refused = decide({"candidate": of(0.11, 0.03, 300), "untuned_text": of(0.01, 0.01, 300), "champion": champion})
+    assert not refused.accepted
+    assert f"below 80% of the champion for {stratum.replace('_', ' ')} (0.0300 of 0.0500)" in refused.reason
+    assert decide(
+        {"candidate": of(0.11, 0.045, 300), "untuned_text": of(0.01, 0.01, 300), "champion": champion}
+    ).accepted
+    few = of(0.10, 0.05, 50)
+    assert decide({"candidate": of(0.11, 0.03, 50), "untuned_text": of(0.01, 0.01, 50), "champion": few}).accepted
 
 
 def test_no_test_rows_are_refused_with_the_fix(model: InterestModel) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from nearline.adapters.postgres import Connection, queries
 from nearline.core.behaviour import History
+from nearline.core.fold import unit_scale
 from nearline.core.interest import DIM, catalogue_moments
 from nearline.errors import DatabaseError
 
@@ -36,7 +37,7 @@ class Encoder(Protocol):
         """Encode searches: float32 (n, DIM)."""
 
     def interests(self, histories: Sequence[History]) -> np.ndarray:
-        """Encode histories: float32 (n, DIM)."""
+        """Encode histories, also empty ones: float32 (n, DIM)."""
 
 
 class InterestLedger:
@@ -172,10 +173,12 @@ class InterestLedger:
         if not rows:
             raise DatabaseError(f"Model version {self.model_version} has no item vectors. Fix: run embed_items first.")
         covariance = catalogue_moments(np.stack([row[0] for row in rows]))[1]
-        # The scores of a unit vector have this spread on average; its inverse brings a fallback to the same scale.
-        spread = float(np.sqrt(max(np.trace(covariance) / DIM, 1e-12)))
         with self.connection.transaction():
-            self._execute("save_moments", covariance=covariance.ravel().tolist(), fallback_scale=1.0 / spread)
+            self._execute("save_moments", covariance=covariance.ravel().tolist(), fallback_scale=unit_scale(covariance))
+            nobody = History(np.zeros((0, DIM), np.float32), [], np.zeros(0))
+            newcomer = self._scaled(self.model.interests([nobody]))[0]
+            # A model that knows nothing of newcomers leaves them to what is popular.
+            self._execute("save_newcomer", vector=newcomer if newcomer.any() else None)
 
     def _scaled(self, interests: np.ndarray) -> np.ndarray:
         """Scale interests (n, DIM) so that their scores over the catalogue have a standard deviation of 1."""

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nearline.core.behaviour import QUERY_CHARACTERS, History
-from nearline.core.interest import DIM
+from nearline.core.interest import DIM, TRENDS
 from nearline.errors import InputError
 from nearline.models.interest_model import InterestModel
 
@@ -43,7 +43,7 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         Returns
         -------
         DataFrame
-            Columns user_id and interest, a list of 128 numbers; zeros for a person without events.
+            Columns user_id and interest, a list of 128 numbers; for a person without events a newcomer's.
         """
         histories = [self._history(events) for events in model_input["events"]]
         interests = self.model.interests(histories)
@@ -60,8 +60,11 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 "events: expected a JSON array of objects with kind, occurred_at and text or item_text, "
                 f"saw {text[:200]!r} ({problem!r})."
             ) from problem
-        vectors = self.model.query_vectors(says) if says else np.zeros((0, DIM), np.float32)
-        vectors += self.model.residual([event.get("item_id") or "" for event in events])
+        if not says:
+            return History(np.zeros((0, DIM), np.float32), [], times)
+        ids = [event.get("item_id") or "" for event in events]
+        # How an item is doing is no part of what a person did with it.
+        vectors = self.model.item_vectors(ids, says, np.zeros((len(ids), TRENDS), np.float32))
         return History(vectors, kinds, times)
 
 

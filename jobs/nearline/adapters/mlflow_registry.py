@@ -15,6 +15,7 @@ from nearline.errors import ModelError, StackError
 from nearline.settings import Settings
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
 EXPERIMENT = "nearline"
@@ -101,6 +102,10 @@ class TrainingRun:
     def log_dict(self, content: Mapping[str, Any], name: str) -> None:
         """Keep a JSON file with the run."""
         self.client.log_dict(self.run_id, dict(content), name)
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Keep a picture with the run."""
+        self.client.log_figure(self.run_id, figure, name)
 
     def tag(self, **values: str) -> None:
         """Set tags."""

@@ -96,9 +96,12 @@ def read_pairs(folder: Path, left: str) -> tuple[list[str], list[str], np.ndarra
     return table[left].to_pylist(), table[right].to_pylist(), table["weight"].to_numpy()
 
 
-def read_transitions(path: Path, item_ids: list[str]) -> Transitions:
-    """Read a table of transitions as item codes; rows with an item outside the catalogue are left out."""
-    table = pq.read_table(path)
+def read_transitions(path: Path, item_ids: list[str], fading: float | None = None) -> Transitions:
+    """Read a table of transitions, of one fading where it has several, as item codes.
+
+    Rows with an item outside the catalogue are left out.
+    """
+    table = pq.read_table(path, filters=None if fading is None else [("fading", "==", fading)])
     catalogue = pa.array(item_ids, pa.string())
     item, following = (
         pc.fill_null(pc.index_in(table[name].cast(pa.string()), catalogue), -1).to_numpy().astype(np.int64)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearline.core.transitions import SUCCESSORS, WINDOW
+from nearline.core.transitions import FADINGS, SUCCESSORS, WINDOW
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -31,10 +31,12 @@ def first_meetings(events: DataFrame) -> DataFrame:
 
 
 def transitions(met: DataFrame) -> DataFrame:
-    """Columns item_id, next_item_id, weight: formula in `nearline.core.transitions`."""
+    """Columns fading, item_id, next_item_id, weight: `nearline.core.transitions`, for each of its fadings."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
+    first, last = met.agg(F.min("at"), F.max("at")).first() or (None, None)
+    span = max((last or 0) - (first or 0), 1_000_000)
     line = Window.partitionBy("user_id").orderBy("at", "event_id")
     later = [
         F.struct(
@@ -51,35 +53,45 @@ def transitions(met: DataFrame) -> DataFrame:
         .where("next_item_id is not null")
     )
     # Of two at the same moment none is first: they count in both directions.
-    tied = pairs.where("at = next_at").selectExpr("next_item_id as item_id", "item_id as next_item_id", "count")
+    tied = pairs.where("at = next_at").selectExpr(
+        "next_item_id as item_id", "item_id as next_item_id", "next_at", "count"
+    )
+    age = (F.lit(last or 0) - F.col("next_at")) / span
+    faded = [
+        F.struct(F.lit(fading).alias("fading"), F.sum(F.col("count") * F.pow(F.lit(0.5), age * fading)).alias("count"))
+        for fading in FADINGS
+    ]
     counts = (
-        pairs.select("item_id", "next_item_id", "count")
+        pairs.select("item_id", "next_item_id", "next_at", "count")
         .unionByName(tied)
         .groupBy("item_id", "next_item_id")
-        .agg(F.sum("count").alias("count"))
+        .agg(F.array(*faded).alias("faded"))
+        .select("item_id", "next_item_id", F.explode("faded").alias("faded"))
+        .select("item_id", "next_item_id", "faded.*")
     )
-    outgoing = Window.partitionBy("item_id")
+    outgoing = Window.partitionBy("fading", "item_id")
     weighed = counts.withColumn("weight", F.col("count") / F.sqrt(F.sum("count").over(outgoing)))
-    best = Window.partitionBy("item_id").orderBy(F.desc("weight"), "next_item_id")
-    largest = weighed.agg(F.max("weight").alias("largest"))
+    best = Window.partitionBy("fading", "item_id").orderBy(F.desc("weight"), "next_item_id")
+    largest = weighed.groupBy("fading").agg(F.max("weight").alias("largest"))
     return (
         weighed.withColumn("place", F.row_number().over(best))
         .where(F.col("place") <= SUCCESSORS)
-        .crossJoin(F.broadcast(largest))
-        .select("item_id", "next_item_id", (F.col("weight") / F.col("largest")).cast("float").alias("weight"))
+        .join(F.broadcast(largest), "fading")
+        .select("fading", "item_id", "next_item_id", (F.col("weight") / F.col("largest")).cast("float").alias("weight"))
         .where("weight > 0")
     )
 
 
 def item_pairs(counted: DataFrame) -> DataFrame:
-    """Columns left_id, right_id, weight: each item with its heaviest successors, all items alike."""
+    """Columns left_id, right_id, weight: each item with its heaviest successors of all time, all items alike."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     best = Window.partitionBy("item_id").orderBy(F.desc("weight"), "next_item_id")
     total = F.sum("weight").over(Window.partitionBy("item_id"))
     return (
-        counted.withColumn("place", F.row_number().over(best))
+        counted.where("fading = 0")
+        .withColumn("place", F.row_number().over(best))
         .where(F.col("place") <= PAIRS_AN_ITEM)
         .select(
             F.col("item_id").alias("left_id"),

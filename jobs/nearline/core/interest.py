@@ -8,18 +8,23 @@ from nearline.errors import ModelError
 
 DIM = 128
 """Width of every interest and item vector; a column type in SQL, so it is no setting."""
+TRENDS = 8
+"""The last numbers of an item's vector say how it is doing (`nearline.core.trends`), those of an interest how much that
+matters to this person. So one inner product serves both, and a newcomer gets what is wanted now."""
+LATENT = DIM - TRENDS
+"""The first numbers of an item's vector say what it means to people."""
 
 
-def check_vectors(vectors: np.ndarray, what: str = "vectors") -> np.ndarray:
-    """Return ``vectors`` as float32 of shape (n, DIM).
+def check_vectors(vectors: np.ndarray, what: str = "vectors", width: int = DIM) -> np.ndarray:
+    """Return ``vectors`` as float32 of shape (n, width).
 
     Raises
     ------
     ModelError
         If the shape is another one or a value is not finite.
     """
-    if vectors.ndim != 2 or vectors.shape[1] != DIM:
-        raise ModelError(f"{what}: expected shape (n, {DIM}), saw {vectors.shape}. Fix: train the model again.")
+    if vectors.ndim != 2 or vectors.shape[1] != width:
+        raise ModelError(f"{what}: expected shape (n, {width}), saw {vectors.shape}. Fix: train the model again.")
     if not np.isfinite(vectors).all():
         raise ModelError(f"{what}: expected finite numbers, saw nan or infinity. Fix: train the model again.")
     return np.asarray(vectors, dtype=np.float32)

@@ -32,8 +32,8 @@ def rank(scores: np.ndarray, targets: np.ndarray, excluded: np.ndarray | None = 
     return ranks
 
 
-def metrics(ranks: np.ndarray, k: int = 10) -> dict[str, float]:
-    """NDCG@k and HR@k with one relevant item each, and MRR over the whole list; ``count`` of interactions.
+def metrics(ranks: np.ndarray, k: int = 10, digits: int = 4) -> dict[str, float]:
+    """NDCG@k and HR@k with one relevant item each, and MRR over the whole list, rounded; ``count`` of interactions.
 
     >>> metrics(np.array([1, 3, 40]))
     {'ndcg': 0.5, 'hr': 0.6667, 'mrr': 0.4528, 'count': 3}
@@ -43,4 +43,4 @@ def metrics(ranks: np.ndarray, k: int = 10) -> dict[str, float]:
     hit = ranks <= k
     gain = np.where(hit, 1.0 / np.log2(ranks + 1.0), 0.0)
     figures = {"ndcg": gain.mean(), "hr": hit.mean(), "mrr": (1.0 / ranks).mean()}
-    return {**{name: round(float(value), 4) for name, value in figures.items()}, "count": len(ranks)}
+    return {**{name: round(float(value), digits) for name, value in figures.items()}, "count": len(ranks)}

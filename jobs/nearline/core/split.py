@@ -32,6 +32,12 @@ def first_interactions(ledger: Ledger) -> np.ndarray:
     return np.sort(first[ledger.positive[first]])
 
 
+def window_rows(ledger: Ledger, start: float, end: float, most: int, seed: int) -> np.ndarray:
+    """At most ``most`` first meetings from ``start`` up to ``end``, in seconds: ascending rows, drawn by ``seed``."""
+    first = first_interactions(ledger)
+    return sample_rows(first[(ledger.time[first] >= start) & (ledger.time[first] < end)], most, seed)
+
+
 def history_bounds(ledger: Ledger, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Start and end (exclusive), int64 each, of the ledger rows strictly before each row's time, same person.
 

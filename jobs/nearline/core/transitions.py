@@ -1,8 +1,12 @@
 """The Markov view of interest: what people met after an item, and what a person's last events point to.
 
 A pair (i, j) counts when a person first met j within the next 10 first meetings after i, with weight
-1 / sqrt(distance); of two at the same moment none is first, so they count in both directions. The table keeps, for
-each i, the 100 largest of
+
+    0.5^(fading * age / span) / sqrt(distance)
+
+where age is how long before the end of the ledger j was met and span how long the ledger is: habits change, how fast
+differs, so the fading (half-lives in the span) is chosen on the validation window. Of two at the same moment none is
+first, so they count in both directions. The table keeps, for each i, the 100 largest of
 
     w(i, j) = c(i, j) / sqrt(out(i)) / m,    out(i) = sum_j c(i, j),    m = the largest of the table
 
@@ -25,6 +29,8 @@ from nearline.core.split import first_interactions
 WINDOW = 10
 SUCCESSORS = 100
 LAST_EVENTS = 25
+FADINGS = (0.0, 3.0, 6.0, 12.0)
+"""What the validation window chooses from: nothing fades, or half of it in so many parts of the span."""
 RECENCY = 4.0
 """The event at position p, counted from the newest, weighs exp(-p / RECENCY)."""
 
@@ -41,16 +47,29 @@ class Transitions:
         return len(self.item)
 
 
-def transition_table(ledger: Ledger, window: int = WINDOW, successors: int = SUCCESSORS) -> Transitions:
+def fading_weights(times: np.ndarray, fading: float, start: float, end: float) -> np.ndarray:
+    """0.5^(fading * age / span), float64, for moments between the first and the last of a ledger, in seconds.
+
+    >>> fading_weights(np.array([0.0, 50.0, 100.0]), 2.0, 0.0, 100.0).tolist()
+    [0.25, 0.5, 1.0]
+    """
+    weights: np.ndarray = np.exp2(-fading * (end - times) / max(end - start, 1.0))
+    return weights
+
+
+def transition_table(
+    ledger: Ledger, fading: float = 0.0, window: int = WINDOW, successors: int = SUCCESSORS
+) -> Transitions:
     """Count and normalise the transitions of a ledger, whose items are integer codes."""
     met = ledger.only(first_interactions(ledger))
+    fresh = fading_weights(met.time, fading, met.time.min(initial=np.inf), met.time.max(initial=-np.inf))
     pieces = []
     for distance in range(1, window + 1):
         left, right = slice(0, -distance), slice(distance, None)
         kept = met.user[left] == met.user[right]
         tied = kept & (met.time[left] == met.time[right])
         for earlier, later, mask in ((left, right, kept), (right, left, tied)):
-            pieces.append((met.item[earlier][mask], met.item[later][mask], np.full(mask.sum(), distance**-0.5)))
+            pieces.append((met.item[earlier][mask], met.item[later][mask], fresh[right][mask] * distance**-0.5))
     item, following, count = (np.concatenate(column) for column in zip(*pieces, strict=True))
     size = max(len(ledger.items), 1)
     keys, place = np.unique(item * size + following, return_inverse=True)

@@ -3,44 +3,56 @@
 A word is an item's or a query's vector, plus what kind of event it was, plus how long ago the one before was. The
 vectors are those that are published and scored: a text vector, centred, scaled and projected, plus for an item a
 residual learned from behaviour, which is zero for one never seen. So an item without any event has its place.
+
+The interest is the mean of the newest words, faded by position, plus what the transformer adds to it, and what the
+items' trends are worth to this person:
+
+    interest = (scale * sum_p share(kind_p) * exp(-p / span) * v_p / sum_p exp(-p / span)  +  W h,   G h + b / (1 + t))
+
+with p = 0 for the newest of t events, h the transformer's last state; b, what newcomers add to the weight of a trend,
+is chosen on the validation window, as too few people are new for it to be learnt. Before any step of training this is
+"more of what you just took, by what it says", which is far better than a random transformer and is where it starts
+from: W and G begin at zero, and the projection at the main axes of the catalogue's texts. The first word of every
+sentence is a learned one, so a person without any event has an interest too: what newcomers take.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2Model
 
 from nearline.core.behaviour import GAP_BUCKETS
-from nearline.core.interest import DIM
+from nearline.core.hyperparameters import BehaviourShape
+from nearline.core.interest import LATENT, TRENDS
+from nearline.models.blocks import transformer
+
+AXIS_SCALE = 0.1
+"""Size of the projection at the start: scores then spread by about 1 over a catalogue."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BehaviourConfig:
-    """Shape of a behaviour model."""
+class BehaviourConfig(BehaviourShape):
+    """Shape of a behaviour model, and what it reads."""
 
     #: Length of a text vector: 384 for MiniLM.
     text_width: int
     #: Kinds of events, the unknown one included.
     kind_count: int
     history_length: int = 50
-    #: More of either over-fits before it helps on data that two cores can read in minutes.
-    layers: int = 2
-    heads: int = 4
-    #: Share of the network's activations switched off in training.
-    dropout: float = 0.2
 
-    def as_dict(self) -> dict[str, int | float]:
+    def as_dict(self) -> dict[str, Any]:
         """For model.json."""
         return asdict(self)
 
 
 class BehaviourModel(torch.nn.Module):
-    """Events (n, t, DIM) with kinds and gaps (n, t) to the interest after each event (n, t, DIM)."""
+    """Events (n, t, LATENT) with kinds and gaps (n, t) to the interest before and after each, (n, 1 + t, DIM)."""
 
     text_centre: torch.Tensor
     text_scale: torch.Tensor
+    newcomer_trends: torch.Tensor
 
     def __init__(self, config: BehaviourConfig) -> None:
         super().__init__()
@@ -48,46 +60,66 @@ class BehaviourModel(torch.nn.Module):
         # Without unit variance in each dimension nothing is learnt for many epochs: text vectors share a direction.
         self.register_buffer("text_centre", torch.zeros(config.text_width))
         self.register_buffer("text_scale", torch.ones(config.text_width))
-        self.projection = torch.nn.Linear(config.text_width, DIM, bias=False)
-        self.kinds = torch.nn.Embedding(config.kind_count, DIM)
-        self.gaps = torch.nn.Embedding(GAP_BUCKETS, DIM)
-        self.transformer = GPT2Model(
-            GPT2Config(
-                vocab_size=1,
-                n_positions=config.history_length,
-                n_embd=DIM,
-                n_layer=config.layers,
-                n_head=config.heads,
-                resid_pdrop=config.dropout,
-                embd_pdrop=config.dropout,
-                attn_pdrop=config.dropout,
-                bos_token_id=0,
-                eos_token_id=0,
-                use_cache=False,
-            )
-        )
-        self.output = torch.nn.Linear(DIM, DIM)
-        torch.nn.init.normal_(self.projection.weight, std=0.02)
-        torch.nn.init.normal_(self.output.weight, std=0.02)
-        torch.nn.init.zeros_(self.output.bias)
-        torch.nn.init.normal_(self.kinds.weight, std=0.02)
-        torch.nn.init.normal_(self.gaps.weight, std=0.02)
+        self.register_buffer("newcomer_trends", torch.zeros(TRENDS))
+        self.projection = torch.nn.Linear(config.text_width, LATENT, bias=False)
+        self.kinds = torch.nn.Embedding(config.kind_count, LATENT)
+        self.gaps = torch.nn.Embedding(GAP_BUCKETS, LATENT)
+        self.opening = torch.nn.Parameter(torch.empty(LATENT))
+        self.transformer = transformer(config)
+        # GPT-2's blocks have a drop-out of their own around attention and network, Llama's only in the attention.
+        self.dropout = torch.nn.Dropout(config.dropout if config.block == "llama" else 0.0)
+        self.output = torch.nn.Linear(LATENT, LATENT)
+        self.trends = torch.nn.Linear(LATENT, TRENDS)
+        self.kind_share = torch.nn.Parameter(torch.ones(config.kind_count))
+        self.log_span = torch.nn.Parameter(torch.tensor(1.4))
+        self.mean_scale = torch.nn.Parameter(torch.tensor(1.0))
+        for layer in (self.output, self.trends):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+        for weight in (self.projection.weight, self.kinds.weight, self.gaps.weight, self.opening):
+            torch.nn.init.normal_(weight, std=0.02)
 
-    def standardise(self, text_vectors: torch.Tensor) -> None:
-        """Take centre and scale from the catalogue's text vectors (n, text_width)."""
+    def start_from(self, text_vectors: torch.Tensor) -> None:
+        """Take centre, scale and main axes from the catalogue's text vectors (n, text_width)."""
         self.text_centre.copy_(text_vectors.mean(0))
         self.text_scale.copy_(text_vectors.std(0, unbiased=False).clamp(min=1e-6))
+        standard = (text_vectors - self.text_centre) / self.text_scale
+        _, sizes, axes = torch.linalg.svd(standard, full_matrices=False)
+        count = min(LATENT, len(sizes))
+        spread = (sizes[:count] / len(standard) ** 0.5).clamp(min=1e-3)
+        # Half-way to white: the first few axes would otherwise be all that counts.
+        with torch.no_grad():
+            self.projection.weight.zero_()
+            self.projection.weight[:count].copy_(AXIS_SCALE * axes[:count] / spread[:, None].sqrt())
 
     def project(self, text_vectors: torch.Tensor) -> torch.Tensor:
-        """Place of texts (n, text_width) in the space of interests, (n, DIM)."""
+        """Meaning of texts (n, text_width), (n, LATENT)."""
         projected: torch.Tensor = self.projection((text_vectors - self.text_centre) / self.text_scale)
         return projected
 
     def forward(
         self, vectors: torch.Tensor, kinds: torch.Tensor, gaps: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        """Interest after each event, (n, t, DIM). ``mask`` (n, t) is 1 for an event and 0 for padding at the end."""
-        words = vectors + self.kinds(kinds) + self.gaps(gaps)  # (n, t, DIM)
-        hidden = self.transformer(inputs_embeds=words, attention_mask=mask).last_hidden_state
-        interests: torch.Tensor = self.output(hidden)
-        return interests
+        """Interest before the first event and after each, (n, 1 + t, DIM).
+
+        ``mask`` (n, t) is 1 for an event and 0 for padding at the end.
+        """
+        count = len(mask)
+        words = vectors + self.kinds(kinds) + self.gaps(gaps)  # (n, t, LATENT)
+        words = torch.cat([self.opening.expand(count, 1, LATENT), words], dim=1)
+        mask = torch.cat([mask.new_ones(count, 1), mask], dim=1)
+        read = self.transformer(inputs_embeds=self.dropout(words), attention_mask=mask)
+        hidden = self.dropout(read.last_hidden_state)  # (n, 1 + t, LATENT)
+        means = torch.cat([vectors.new_zeros(count, 1, LATENT), self._faded_means(vectors, kinds)], dim=1)
+        events = torch.arange(hidden.shape[1], device=hidden.device)[:, None]  # how many there are before each place
+        trends = self.trends(hidden) + self.newcomer_trends / (1 + events)
+        return torch.cat([self.output(hidden) + self.mean_scale * means, trends], dim=2)
+
+    def _faded_means(self, vectors: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        """Mean of the words up to each, the newest weighing most: (n, t, LATENT)."""
+        place = torch.arange(vectors.shape[1], device=vectors.device)
+        age = (place[:, None] - place[None, :]).to(vectors.dtype)  # (t, t), of the column seen from the row
+        weight = torch.where(age >= 0, torch.exp(-age.clamp(min=0) / self.log_span.exp()), torch.zeros_like(age))
+        weight = weight / weight.sum(1, keepdim=True)
+        means: torch.Tensor = weight @ (vectors * self.kind_share[kinds][..., None])
+        return means

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearline.core.behaviour import History, Ledger
+from nearline.core.blend import SMALLEST_SPREAD
+from nearline.core.fold import Fold, unit_scale
+from nearline.core.interest import catalogue_moments
 from nearline.core.split import history_bounds
 from nearline.core.transitions import LAST_EVENTS, Transitions, transition_scores
 from nearline.models.interest_model import InterestModel
@@ -41,7 +44,7 @@ class Window:
         items: np.ndarray = self.ledger.item[self.rows]
         return items
 
-    def part(self, chosen: slice) -> Window:
+    def part(self, chosen: slice | np.ndarray) -> Window:
         """Return some of the rows."""
         return Window(self.ledger, self.rows[chosen], self.start[chosen], self.end[chosen])
 
@@ -61,6 +64,10 @@ class Window:
             found.append((self.ledger.item[rows], self.ledger.weight[rows]))
         return found
 
+    def ending(self, end: np.ndarray) -> Window:
+        """Return the same rows, of whose histories only what lies before ``end`` (n,) is known."""
+        return Window(self.ledger, self.rows, self.start, np.clip(end, self.start, self.end))
+
     def histories(self, item_vectors: np.ndarray, query_vectors: np.ndarray, most: int) -> list[History]:
         """What the interest model reads: the newest ``most`` events of each person."""
         table = np.concatenate([item_vectors, query_vectors])
@@ -75,6 +82,27 @@ class Window:
 def interests_of(model: InterestModel, window: Window, items: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Interest of each row's person at that moment, float32 (n, DIM)."""
     return model.interests(window.histories(items, queries, model.history_length))
+
+
+def scaled(interests: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Interests (n, DIM) as they are stored: their scores over the catalogue spread by 1."""
+    spread = np.sqrt(np.maximum(np.einsum("nd,de,ne->n", interests, covariance, interests), 0.0))[:, None]
+    found: np.ndarray = np.divide(interests, spread, out=np.zeros(interests.shape), where=spread > SMALLEST_SPREAD)
+    return found.astype(np.float32)
+
+
+def folded(stale: np.ndarray, window: Window, known_end: np.ndarray, items: np.ndarray, fold: Fold) -> np.ndarray:
+    """Stored interests (n, DIM) that know each history up to ``known_end`` (n,), with the later item events folded in.
+
+    ``items``: the catalogue's vectors (items, DIM).
+    """
+    scale = unit_scale(catalogue_moments(items)[1])
+    found = stale.copy()
+    for row, (start, end) in enumerate(zip(known_end, window.end, strict=True)):
+        rows = np.arange(start, end)[window.ledger.item[start:end] >= 0]
+        if len(rows):
+            found[row] = fold(stale[row], items[window.ledger.item[rows]], window.ledger.weight[rows], scale)
+    return found
 
 
 def transition_view(window: Window, table: Transitions) -> np.ndarray:

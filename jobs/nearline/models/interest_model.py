@@ -1,8 +1,8 @@
 """The interest model: both language models behind one door, as every job and the registry use it.
 
 model = InterestModel.load(folder)
-items = model.item_vectors(item_ids, texts)       # what is published to Postgres
-interests = model.interests(histories)            # what the nearline job writes
+items = model.item_vectors(item_ids, texts, trends)    # what is published to Postgres
+interests = model.interests(histories)                 # what the nearline job writes
 scores = interests @ items.T
 """
 
@@ -19,13 +19,13 @@ import numpy as np
 import torch
 
 from nearline.core.behaviour import UNKNOWN_KIND, History, gap_buckets
-from nearline.core.interest import DIM, check_vectors
+from nearline.core.interest import DIM, LATENT, TRENDS, check_vectors
 from nearline.errors import ModelError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.text_model import TextModel, by_length, use_threads
 
 BATCH = 128
-FORMAT = 1
+FORMAT = 2
 """Of the folder; a folder of another format is refused."""
 
 
@@ -38,7 +38,7 @@ class InterestModel:
     kinds
         Vocabulary of event kinds; index 0 is the unknown one.
     residual_item_ids, residuals
-        Items met in training, and float32 (n, DIM) what behaviour said about them.
+        Items met in training, and float32 (n, LATENT) what behaviour said about them.
     notes
         Plain values that travel with the model in model.json, such as ``transition_weight``.
     """
@@ -51,7 +51,7 @@ class InterestModel:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_vectors(self.residuals, "residuals.npy")
+        check_vectors(self.residuals, "residuals.npy", LATENT)
         self._residual_row = {item_id: row for row, item_id in enumerate(self.residual_item_ids)}
         self._kind_code = {kind: code for code, kind in enumerate(self.kinds)}
         if len(self._residual_row) != len(self.residuals) or self.kinds[:1] != [UNKNOWN_KIND]:
@@ -125,48 +125,56 @@ class InterestModel:
         """Vectors of the text model before the projection, float32 (n, text width)."""
         return self.text.encode(texts)
 
-    @torch.inference_mode()
-    def project(self, text_vectors: np.ndarray) -> np.ndarray:
-        """Place text vectors (n, text width) in the space of interests: float32 (n, DIM)."""
-        placed: np.ndarray = self.behaviour.project(torch.from_numpy(np.ascontiguousarray(text_vectors))).numpy()
-        return placed
-
     def residual(self, item_ids: Sequence[str]) -> np.ndarray:
-        """What behaviour says about items beyond their text, float32 (n, DIM); zero for an item never seen."""
+        """What behaviour says about items beyond their text, float32 (n, LATENT); zero for an item never seen."""
         rows = np.fromiter((self._residual_row.get(item_id, -1) for item_id in item_ids), np.int64, len(item_ids))
-        found: np.ndarray = np.concatenate([self.residuals, np.zeros((1, DIM), np.float32)])[rows]
+        found: np.ndarray = np.concatenate([self.residuals, np.zeros((1, LATENT), np.float32)])[rows]
         return found
 
-    def item_vectors(self, item_ids: Sequence[str], texts: Sequence[str]) -> np.ndarray:
-        """Vectors to publish, float32 (n, DIM). ``texts`` come from `nearline.core.item_text.item_text`."""
-        vectors: np.ndarray = self.project(self.text_vectors(texts)) + self.residual(item_ids)
+    def place_queries(self, text_vectors: np.ndarray) -> np.ndarray:
+        """Vectors of queries from what they say (n, text width), float32 (n, DIM)."""
+        with torch.inference_mode():
+            meant = self.behaviour.project(torch.from_numpy(np.ascontiguousarray(text_vectors))).numpy()
+        return np.concatenate([meant, np.zeros((len(meant), TRENDS), np.float32)], axis=1)
+
+    def place_items(self, item_ids: Sequence[str], text_vectors: np.ndarray, trends: np.ndarray) -> np.ndarray:
+        """Vectors of items, float32 (n, DIM), from what they say (n, text width) and how they do (n, TRENDS).
+
+        ``trends`` are of `nearline.core.trends.trends_at`. An item that training never met has no residual: what it
+        says is all that is known of it.
+        """
+        vectors = self.place_queries(text_vectors)
+        vectors[:, :LATENT] += self.residual(item_ids)
+        vectors[:, LATENT:] = trends
         return vectors
+
+    def item_vectors(self, item_ids: Sequence[str], texts: Sequence[str], trends: np.ndarray) -> np.ndarray:
+        """Vectors to publish, float32 (n, DIM). ``texts`` come from `nearline.core.item_text.item_text`."""
+        return self.place_items(item_ids, self.text_vectors(texts), trends)
 
     def query_vectors(self, queries: Sequence[str]) -> np.ndarray:
         """Vectors of what people typed, float32 (n, DIM)."""
-        return self.project(self.text_vectors(queries))
+        return self.place_queries(self.text_vectors(queries))
 
     @torch.inference_mode()
     def interests(self, histories: Sequence[History]) -> np.ndarray:
-        """Interest after the newest event of each history, float32 (n, DIM); zero where a history is empty."""
+        """Interest after the newest event of each history, float32 (n, DIM); of an empty one a newcomer's."""
         interests = np.zeros((len(histories), DIM), dtype=np.float32)
         newest = [history.newest(self.history_length) for history in histories]
-        filled = [row for row, history in enumerate(newest) if len(history)]
-        for chosen in by_length([len(newest[row]) for row in filled], BATCH):
-            rows = [filled[place] for place in chosen]
+        for rows in by_length([len(history) for history in newest], BATCH):
             interests[rows] = self._batch([newest[row] for row in rows])
         return interests
 
     def _batch(self, histories: list[History]) -> np.ndarray:
         longest = max(len(history) for history in histories)
-        vectors = torch.zeros(len(histories), longest, DIM)
+        vectors = torch.zeros(len(histories), longest, LATENT)
         kinds, gaps, mask = (torch.zeros(len(histories), longest, dtype=torch.long) for _ in range(3))
         for row, history in enumerate(histories):
             here = (row, slice(0, len(history)))
-            vectors[here] = torch.from_numpy(np.ascontiguousarray(history.vectors, dtype=np.float32))
+            vectors[here] = torch.from_numpy(np.ascontiguousarray(history.vectors[:, :LATENT], dtype=np.float32))
             kinds[here] = torch.tensor([self._kind_code.get(kind, 0) for kind in history.kinds])
             gaps[here] = torch.from_numpy(gap_buckets(np.asarray(history.occurred_at, dtype=np.float64)))
             mask[here] = 1
-        last = torch.tensor([len(history) - 1 for history in histories])
+        last = torch.tensor([len(history) for history in histories])
         after: np.ndarray = self.behaviour(vectors, kinds, gaps, mask)[torch.arange(len(histories)), last].numpy()
         return after

@@ -13,6 +13,7 @@ from nearline.core.blend import blend, standard_scores
 from nearline.core.ranking import metrics, rank
 from nearline.core.split import first_interactions, sample_rows
 from nearline.core.transitions import Transitions
+from nearline.core.trends import trends_of
 from nearline.models.evaluation import Window, interests_of, transition_view
 from nearline.models.interest_model import InterestModel
 
@@ -23,6 +24,11 @@ ROWS_A_BATCH = 200
 NEW_USER_EVENTS = 3
 LAST_ITEMS = 10
 MONTH = 30 * 86400.0
+FLOORED = ("cold", "new_users")
+FLOOR = 0.8
+"""Share of the champion's NDCG@10 that a candidate must keep in each of those strata,"""
+FLOOR_ROWS = 100
+"""where so many interactions or more tell."""
 
 Figures = dict[str, dict[str, float]]
 
@@ -34,16 +40,20 @@ class Test:
     window: Window
     cut: float
     known: np.ndarray
+    past: np.ndarray
 
     @classmethod
     def of(cls, ledger: Ledger, cut: float, seed: int) -> Test:
-        """Draw at most `TEST_ROWS` first meetings from the cut on; ``known`` (items,): met before it by anybody."""
+        """Draw at most `TEST_ROWS` first meetings from the cut on.
+
+        ``known`` (items,): met before it by anybody; ``past`` (ledger rows,): before it.
+        """
         first = first_interactions(ledger)
         rows = sample_rows(first[ledger.time[first] >= cut], TEST_ROWS, seed)
         known = np.zeros(len(ledger.items), dtype=bool)
-        past = ledger.before(cut)
-        known[past.item[past.item >= 0]] = True
-        return cls(Window.of(ledger, rows), cut, known)
+        past = ledger.time < cut
+        known[ledger.item[past & (ledger.item >= 0)]] = True
+        return cls(Window.of(ledger, rows), cut, known, past)
 
     def batches(self) -> Iterator[Window]:
         """The rows in parts."""
@@ -53,9 +63,13 @@ class Test:
     def served_scores(
         self, model: InterestModel, item_texts: np.ndarray, query_texts: np.ndarray, table: Transitions
     ) -> Iterator[np.ndarray]:
-        """The blend of `nearline.core.blend`, (rows, items) for each batch, from the model's text vectors."""
-        items = model.project(item_texts) + model.residual(self.window.ledger.items)
-        queries = model.project(query_texts)
+        """The blend of `nearline.core.blend`, (rows, items) for each batch, from the model's text vectors.
+
+        Items do as they did at the cut: nothing later is known of them.
+        """
+        ledger = self.window.ledger
+        items = model.place_items(ledger.items, item_texts, trends_of(ledger.only(self.past), self.cut))
+        queries = model.place_queries(query_texts)
         for part in self.batches():
             z = standard_scores(interests_of(model, part, items, queries), items)
             yield blend(z, transition_view(part, table), model.transition_weight)
@@ -124,7 +138,10 @@ class Judgement:
 
 
 def decide(found: dict[str, Figures]) -> Judgement:
-    """Accept a candidate whose NDCG@10 over all test rows beats the untuned text model's and the champion's."""
+    """Accept a candidate whose NDCG@10 over all test rows beats the untuned text model's and the champion's.
+
+    And that is not much worse than the champion for new items or new people: a better mean must not be paid by them.
+    """
     candidate = found["candidate"]["all"]
     if not candidate["count"]:
         return Judgement(
@@ -137,7 +154,20 @@ def decide(found: dict[str, Figures]) -> Judgement:
     said = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in rivals.items())
     better = [name for name, value in rivals.items() if candidate["ndcg"] <= value]
     verdict = f"NDCG@10 {candidate['ndcg']:.4f} on {candidate['count']:.0f} later interactions; {said}"
+    fallen = [text for stratum in FLOORED if (text := _fallen(found, stratum))]
+    if fallen:
+        return Judgement(False, f"{' and '.join(fallen)}: {verdict}", found)
     if better:
         names = " and ".join(name.replace("_", " ") for name in better)
         return Judgement(False, f"not better than the {names}: {verdict}", found)
     return Judgement(True, f"better than the {' and '.join(n.replace('_', ' ') for n in rivals)}: {verdict}", found)
+
+
+def _fallen(found: dict[str, Figures], stratum: str) -> str:
+    """What to say when the candidate is below the floor of a stratum, or nothing."""
+    if "champion" not in found or found["champion"][stratum]["count"] < FLOOR_ROWS:
+        return ""
+    candidate, champion = found["candidate"][stratum]["ndcg"], found["champion"][stratum]["ndcg"]
+    if candidate >= FLOOR * champion:
+        return ""
+    return f"below {FLOOR:.0%} of the champion for {stratum.replace('_', ' ')} ({candidate:.4f} of {champion:.4f})"

@@ -14,29 +14,43 @@ from transformers.utils import logging as transformers_logging
 
 from nearline.core.item_text import MAX_CHARACTERS
 from nearline.errors import ModelError
+from nearline.models.fast_encoder import Precision, chosen_precision, fast_encoder, weights_version
 
 MAX_TOKENS = 64
 """Titles and the first sentences; twice as many tokens cost twice the time."""
-BATCH = 64
+TOKENS_A_BATCH = 2048
+"""Read together: more fall out of the cache of a core, fewer leave it waiting."""
 
 
 class TextModel(torch.nn.Module):
-    """Encoder with mean pooling over the words of a text; `nearline.models.text_training` trains it."""
+    """Encoder with mean pooling over the words of a text; `nearline.models.text_training` trains it.
 
-    def __init__(self, encoder: Any, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> None:
+    Attributes
+    ----------
+    precision
+        What `encode` computes in on a CPU, float32 or bfloat16. Weights, training and pooling are float32, and so is
+        all that is done on another device.
+    """
+
+    def __init__(
+        self, encoder: Any, tokenizer: Any, max_tokens: int = MAX_TOKENS, precision: Precision = "auto"
+    ) -> None:
         super().__init__()
         self.encoder: Any = encoder
         self.tokenizer: Any = tokenizer
         self.max_tokens = max_tokens
+        self.precision = chosen_precision(precision)
+        # In a tuple, so that the copy is no part of the module: it is not trained, moved or saved with it.
+        self._fast: tuple[object, Any] | None = None
 
     @classmethod
-    def load(cls, folder: str | Path, max_tokens: int = MAX_TOKENS) -> TextModel:
+    def load(cls, folder: str | Path, max_tokens: int = MAX_TOKENS, precision: Precision = "auto") -> TextModel:
         """Load encoder and tokenizer from a folder, or by hub name where a network allows.
 
         Raises
         ------
         ModelError
-            If there is no such encoder.
+            If there is no such encoder, or this CPU does not have the precision.
         """
         transformers_logging.disable_progress_bar()
         local = Path(folder).exists()
@@ -48,7 +62,7 @@ class TextModel(torch.nn.Module):
                 f"Expected a Hugging Face encoder at {str(folder)!r}: {str(problem).splitlines()[0]} "
                 "Fix: set NEARLINE_TEXT_MODEL to minilm, or to a folder with config.json, weights and tokenizer."
             ) from problem
-        return cls(encoder.float().eval(), tokenizer, max_tokens)
+        return cls(encoder.float().eval(), tokenizer, max_tokens, precision)
 
     @property
     def width(self) -> int:
@@ -87,14 +101,30 @@ class TextModel(torch.nn.Module):
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Text vectors, float32 (n, width), in the order given. Equal texts are read once."""
+        """Text vectors, float32 (n, width), in the order given; zeros for a text without a token.
+
+        Equal texts are read once. A vector does not depend on the texts beside it, as only texts of one length are
+        read together: there is no padding, which would also cost time.
+        """
         self.eval()
         unique = {text: row for row, text in enumerate(sorted(set(texts)))}
         tokens = self.tokens(list(unique)) if unique else []
         vectors = np.zeros((len(tokens), self.width), dtype=np.float32)
-        for rows in by_length([len(ids) for ids in tokens], BATCH):
-            vectors[rows] = self([tokens[row] for row in rows]).cpu().numpy()
+        encoder = self._reader()
+        for rows in by_same_length([len(ids) for ids in tokens], TOKENS_A_BATCH):
+            ids = torch.tensor([tokens[row] for row in rows], device=self.device)
+            hidden = encoder(input_ids=ids).last_hidden_state  # (n, length, width)
+            vectors[rows] = hidden.float().mean(1).cpu().numpy()
         return vectors[np.fromiter((unique[text] for text in texts), np.int64, len(texts))]
+
+    def _reader(self) -> Any:
+        """The encoder, or its fast copy, made anew after the weights changed."""
+        if self.precision == "float32" or self.device.type != "cpu":
+            return self.encoder
+        version = weights_version(self.encoder)
+        if self._fast is None or self._fast[0] != version:
+            self._fast = (version, fast_encoder(self.encoder))
+        return self._fast[1]
 
 
 def by_length(lengths: Sequence[int], batch: int) -> Iterator[np.ndarray]:
@@ -102,6 +132,15 @@ def by_length(lengths: Sequence[int], batch: int) -> Iterator[np.ndarray]:
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), batch):
         yield order[start : start + batch]
+
+
+def by_same_length(lengths: Sequence[int], most: int) -> Iterator[np.ndarray]:
+    """Rows in batches of one length, of ``most`` tokens at most but at least a row; not those of length zero."""
+    found = np.asarray(lengths, dtype=np.int64)
+    for length in np.unique(found[found > 0]).tolist():
+        rows, batch = np.flatnonzero(found == length), max(most // length, 1)
+        for start in range(0, len(rows), batch):
+            yield rows[start : start + batch]
 
 
 def text_model_folder(name: str) -> str:
@@ -115,5 +154,9 @@ def text_model_folder(name: str) -> str:
 
 
 def use_threads(threads: int | None = None) -> None:
-    """Let torch use at most ``threads`` cores (default 2): jobs share the machine with Postgres and Airflow."""
-    torch.set_num_threads(threads or min(2, os.cpu_count() or 1))
+    """Let torch use at most ``threads`` cores (default 2): jobs share the machine with Postgres and Airflow.
+
+    Processes that share one training share them too.
+    """
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(max((threads or min(2, os.cpu_count() or 1)) // beside, 1))

@@ -14,30 +14,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from nearline.core.hyperparameters import TextTraining
 from nearline.models.text_model import TextModel
 
 Log = Callable[[dict[str, float], int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextTraining:
-    """How the text model is trained."""
-
-    #: Optimiser steps.
-    steps: int = 40
-    #: Pairs a step, each the negatives of all others.
-    batch: int = 32
-    #: Titles and attributes; training on twice as many tokens takes twice as long.
-    max_tokens: int = 32
-    #: Upper encoder layers that learn.
-    upper_layers: int = 2
-    #: The usual value for unit vectors; 1 / 20.
-    temperature: float = 0.05
-    learning_rate: float = 5e-5
-    weight_decay: float = 0.01
-    #: Share of the steps in which the learning rate rises; it falls linearly after that.
-    warm_up: float = 0.1
-    seed: int = 7
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""What is chosen on the validation window: how habits fade, how views are blended, what the unmet get."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+
+from nearline.core.blend import TRANSITION_WEIGHTS, blend, standard_scores
+from nearline.core.fold import GAINS, KEEPS, MISSING, Fold
+from nearline.core.interest import catalogue_moments
+from nearline.core.ranking import metrics, rank
+from nearline.core.trends import UNSEEN, WINDOW_DAYS, trends_of
+from nearline.models.behaviour_model import BehaviourModel
+from nearline.models.behaviour_training import BehaviourTrainer
+from nearline.models.evaluation import Window, folded, interests_of, scaled, transition_view
+from nearline.models.interest_model import InterestModel
+from nearline.models.text_model import TextModel
+from nearline.models.training_data import TrainingData
+
+log = logging.getLogger("nearline.training")
+Report = Callable[[dict[str, float], int], None]
+
+WATCHED_WEIGHTS = (1.0, 2.0, 4.0)
+"""Weights of the transitions among which a pass is judged; the finer choice comes at the end."""
+NEWCOMER_EVENTS = 3
+NEWCOMER_ROWS = 100
+"""With fewer newcomers in the window nothing is chosen for them: it would be chance."""
+NEWCOMER_BOOSTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+"""In parts of the usual spread of scores."""
+FOLD_ROWS = 500
+"""People that the fold is fitted on: it has two weights only."""
+WORTH_OF_NEWS = 0.01
+"""Share of NDCG@10 that may be given up for offering what nobody has met: else it never gets its first event."""
+UNSEEN_OFFSETS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+"""What may be added to the score of an item that nobody met, in parts of the usual spread of scores."""
+
+
+class Choices:
+    """What is chosen on the validation window, by NDCG@10 over the whole catalogue.
+
+    Attributes
+    ----------
+    made
+        ``fading``, ``transition_weight``, ``unseen_offset``, ``newcomer_trend``, ``newcomer_boost``, ``fold_keep``,
+        ``fold_gain`` and ``fold_span``.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        trainer: BehaviourTrainer,
+        text_model: TextModel,
+        item_texts: np.ndarray,
+        query_texts: np.ndarray,
+        report: Report,
+    ) -> None:
+        self.data, self.trainer, self.text_model, self.report = data, trainer, text_model, report
+        self.item_texts, self.query_texts = item_texts, query_texts
+        self.window = Window.of(data.ledger, data.validation)
+        self.known = self.window.known()
+        self.trends = trends_of(data.ledger.only(data.inner), data.inner_end)
+        views = {fading: transition_view(self.window, table) for fading, table in data.inner_transitions.items()}
+        figures = {fading: self._ndcg(view) for fading, view in views.items()}
+        fading = max(figures, key=lambda one: figures[one])
+        self.transitions = views[fading]
+        self.made = {"fading": fading}
+        report({"validation_transitions_ndcg": figures[fading], "fading": fading}, 0)
+        log.info(
+            "habits fade by half %g times in the span: transitions alone have NDCG@10 %.4f", fading, figures[fading]
+        )
+
+    def validate(self) -> float:
+        """NDCG@10 of the model as it is, with transitions at the best of a few weights."""
+        z = self._scores({}, self.window)
+        return max(self._ndcg(blend(z, self.transitions, weight)) for weight in WATCHED_WEIGHTS)
+
+    def choose(self) -> None:
+        """Choose the weight of the transitions and what an item that nobody met gets added, together."""
+        spread = self._spread()
+        found: dict[tuple[float, float], float] = {}
+        for offset in UNSEEN_OFFSETS:
+            z = self._scores({"unseen_offset": offset * spread}, self.window)
+            for weight in TRANSITION_WEIGHTS:
+                found[offset, weight] = self._ndcg(blend(z, self.transitions, weight))
+        good = [pair for pair, figure in found.items() if figure >= (1.0 - WORTH_OF_NEWS) * max(found.values())]
+        offset = max(offset for offset, _ in good)
+        weight = max((pair for pair in good if pair[0] == offset), key=lambda pair: found[pair])[1]
+        self.made |= {"transition_weight": weight, "unseen_offset": offset * spread}
+        self.report({**self.made, "validation_blend_ndcg": found[offset, weight]}, 0)
+        log.info(
+            "transition weight %g, offset of the unmet %.2f: validation NDCG@10 %.4f",
+            weight, self.made["unseen_offset"], found[offset, weight],
+        )  # fmt: skip
+        self._choose_for_newcomers(spread)
+        self._fit_fold()
+
+    def _choose_for_newcomers(self, spread: float) -> None:
+        """Choose the trend that newcomers follow beyond what was learnt, and how much, on those in the window."""
+        new = np.flatnonzero(self.window.end - self.window.start <= NEWCOMER_EVENTS)
+        found = {(0, 0.0): 0.0}
+        if len(new) >= NEWCOMER_ROWS:
+            window = self.window.part(new)
+            for trend in range(len(WINDOW_DAYS)):
+                for boost in NEWCOMER_BOOSTS:
+                    made = {**self.made, "newcomer_trend": trend, "newcomer_boost": boost * spread}
+                    scores = blend(self._scores(made, window), self.transitions[new], made["transition_weight"])
+                    ranks = rank(scores, window.targets, self.known[new])
+                    found[trend, boost] = metrics(ranks, digits=6)["ndcg"]
+        trend, boost = max(found, key=lambda pair: found[pair])
+        self.made |= {"newcomer_trend": trend, "newcomer_boost": boost * spread}
+        log.info("newcomers (%d): trend %d by %g more, NDCG@10 %.4f", len(new), trend, boost, found[trend, boost])
+
+    def _fit_fold(self) -> None:
+        """Fit how a stored interest takes in events it has not seen, on people with the newest ones hidden from it."""
+        enough = np.flatnonzero(self.window.end - self.window.start > max(MISSING))[:FOLD_ROWS]
+        model = assemble(self.trainer, self.text_model, self.data, self.made)
+        items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
+        queries, span = model.place_queries(self.query_texts), float(model.behaviour.log_span.exp())
+        covariance, window = catalogue_moments(items)[1], self.window.part(enough)
+        found = {(keep, gain): 0.0 for keep in KEEPS for gain in GAINS}
+        for missing in MISSING if len(enough) else ():
+            known_end = window.end - missing
+            stale = scaled(interests_of(model, window.ending(known_end), items, queries), covariance)
+            for keep, gain in found:
+                now = folded(stale, window, known_end, items, Fold(keep, gain, span))
+                blended = blend(now @ items.T, self.transitions[enough], self.made["transition_weight"])
+                found[keep, gain] += metrics(rank(blended, window.targets, self.known[enough]), digits=6)["ndcg"]
+        keep, gain = max(found, key=lambda pair: found[pair])
+        self.made |= {"fold_keep": keep, "fold_gain": gain, "fold_span": span}
+        log.info("fold: keep %g of an interest an event, gain %g", keep, gain)
+
+    def _scores(self, made: Mapping[str, float], window: Window) -> np.ndarray:
+        model = assemble(self.trainer, self.text_model, self.data, made)
+        items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
+        return standard_scores(interests_of(model, window, items, model.place_queries(self.query_texts)), items)
+
+    def _spread(self) -> float:
+        """Usual spread of a person's scores over the catalogue, before it is scaled to 1."""
+        model = assemble(self.trainer, self.text_model, self.data, {})
+        items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
+        interests = interests_of(model, self.window.part(slice(0, 200)), items, model.place_queries(self.query_texts))
+        return float(np.median((interests @ items.T).std(axis=1))) if len(interests) else 0.0
+
+    def _ndcg(self, scores: np.ndarray) -> float:
+        return metrics(rank(scores, self.window.targets, self.known), digits=6)["ndcg"]
+
+
+def assemble(
+    trainer: BehaviourTrainer, text_model: TextModel, data: TrainingData, made: Mapping[str, float]
+) -> InterestModel:
+    """Make the model as it is served: on the CPU, averaged, with residuals of the items it has met.
+
+    Of the choices ``made``, ``unseen_offset`` is added to everybody's score of an item that nobody met, and
+    ``newcomer_boost`` to what a newcomer gives the trend ``newcomer_trend``.
+    """
+    behaviour = BehaviourModel(trainer.weights.model.config)
+    behaviour.load_state_dict(trainer.average.model.state_dict())
+    with torch.no_grad():
+        behaviour.trends.bias[UNSEEN] += made.get("unseen_offset", 0.0)
+        behaviour.newcomer_trends[int(made.get("newcomer_trend", 0))] = made.get("newcomer_boost", 0.0)
+    met = np.flatnonzero(trainer.seen).tolist()
+    residuals = trainer.average.residuals.detach().cpu().numpy()[met].copy()
+    return InterestModel(text_model, behaviour, list(data.ledger.kinds), [data.item_ids[row] for row in met], residuals)

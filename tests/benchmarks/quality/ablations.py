@@ -1,0 +1,248 @@
+"""What each part of the model earns: trained without it, up to the inner cut only, and judged on the validation window.
+
+The test window is not touched. Each line has NDCG@10 over the whole catalogue and on known items (the inner part's,
+among themselves), and the paired difference to the whole model with its interval, people drawn again.
+
+python tests/benchmarks/quality/ablations.py --data folder --without text_tuning,residuals
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+if not __package__:  # run, not imported
+    sys.path[:1] = [str(Path(__file__).resolve().parents[2])]  # not this folder: its names are common ones
+
+from benchmarks.quality.bootstrap import People
+from benchmarks.quality.data import QualityData
+from benchmarks.quality.nearline_model import training_data
+from benchmarks.quality.problem import Problem
+from benchmarks.quality.protocol import successive
+from nearline.core.ranking import rank
+from nearline.errors import InputError, run_job
+from nearline.models import behaviour_model, choices, interest_model, lessons
+from nearline.models.text_model import TextModel, text_model_folder, use_threads
+from nearline.models.training import train_interest_model
+from nearline.models.training_data import TrainingData
+from nearline.settings import Settings
+from nearline.training_plan import training_plan
+
+log = logging.getLogger("nearline.quality")
+
+Patches = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Without:
+    """A model without one part: other hyperparameters, other data, or a part switched off."""
+
+    plan: dict[str, Any] = field(default_factory=dict)
+    data: Callable[[TrainingData], TrainingData] = lambda data: data
+    patches: Patches = nullcontext
+
+
+def _no_text() -> Any:
+    def start(model: behaviour_model.BehaviourModel, text_vectors: torch.Tensor) -> None:
+        torch.nn.init.zeros_(model.projection.weight)
+
+    return mock.patch.object(behaviour_model.BehaviourModel, "start_from", start)
+
+
+def _random_axes() -> Any:
+    def start(model: behaviour_model.BehaviourModel, text_vectors: torch.Tensor) -> None:
+        model.text_centre.copy_(text_vectors.mean(0))
+        model.text_scale.copy_(text_vectors.std(0, unbiased=False).clamp(min=1e-6))
+
+    return mock.patch.object(behaviour_model.BehaviourModel, "start_from", start)
+
+
+def _no_mean() -> Any:
+    def nothing(model: Any, vectors: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(vectors)
+
+    return mock.patch.object(behaviour_model.BehaviourModel, "_faded_means", nothing)
+
+
+@contextmanager
+def _no_gaps() -> Iterator[None]:
+    def nothing(times: np.ndarray) -> np.ndarray:
+        return np.zeros(len(times), dtype=np.int64)
+
+    with mock.patch.object(lessons, "gap_buckets", nothing), mock.patch.object(interest_model, "gap_buckets", nothing):
+        yield
+
+
+@contextmanager
+def _no_trends() -> Iterator[None]:
+    real = lessons.TrendHistory.__init__
+
+    def start(history: Any, *rest: Any, **named: Any) -> None:
+        real(history, *rest, **named)
+        history.tables[:] = 0.0
+
+    def nothing(ledger: Any, moment: float) -> np.ndarray:
+        return np.zeros((len(ledger.items), 8), np.float32)
+
+    with mock.patch.object(lessons.TrendHistory, "__init__", start), mock.patch.object(choices, "trends_of", nothing):
+        yield
+
+
+@contextmanager
+def _unborn_as_wrong() -> Iterator[None]:
+    real = lessons.TrendHistory.__init__
+
+    def start(history: Any, *rest: Any, **named: Any) -> None:
+        real(history, *rest, **named)
+        history.born[:] = 0
+
+    with mock.patch.object(lessons.TrendHistory, "__init__", start):
+        yield
+
+
+def _no_kinds(data: TrainingData) -> TrainingData:
+    return replace(data, ledger=replace(data.ledger, kind=np.zeros_like(data.ledger.kind)))
+
+
+def _no_searches(data: TrainingData) -> TrainingData:
+    kept = data.ledger.query < 0
+    place = np.cumsum(kept) - 1
+    return replace(
+        data,
+        ledger=data.ledger.only(kept),
+        inner=data.inner[kept],
+        past=data.past[kept],
+        validation=place[data.validation],
+    )
+
+
+def _no_fading(data: TrainingData) -> TrainingData:
+    return replace(data, inner_transitions={0.0: data.inner_transitions[0.0]})
+
+
+def _no_transitions(data: TrainingData) -> TrainingData:
+    some = data.inner_transitions[0.0]
+    nothing = replace(some, item=some.item[:0], next_item=some.next_item[:0], weight=some.weight[:0])
+    return replace(data, inner_transitions={0.0: nothing})
+
+
+PARTS = {
+    "text_tuning": Without({"text.steps": 0}),
+    "residuals": Without({"behaviour.residual_dropout": 1.0}),
+    "residual_dropout": Without({"behaviour.residual_dropout": 0.0}),
+    "text": Without({"behaviour.projection_rate": 0.0}, patches=_no_text),
+    "main_axes": Without(patches=_random_axes),
+    "faded_mean": Without(patches=_no_mean),
+    "trends": Without(patches=_no_trends),
+    "kinds": Without(data=_no_kinds),
+    "gaps": Without(patches=_no_gaps),
+    "searches": Without(data=_no_searches),
+    "fading": Without(data=_no_fading),
+    "transitions": Without(data=_no_transitions),
+    "averaging": Without({"behaviour.average_steps": 1}),
+    "unborn_mask": Without(patches=_unborn_as_wrong),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Gains on the validation rows, 0 to 1, among the whole catalogue and among the inner items (0 for others)."""
+
+    catalogue: np.ndarray
+    warm: np.ndarray
+    seconds: float
+    made: dict[str, float]
+
+
+def measure(data: QualityData, problem: Problem, part: Without, epochs: int, seed: int) -> Found:
+    """Train without a part; choices as ever, but the window they are made on is never learnt."""
+    began = time.monotonic()
+    settings = replace(Settings.from_env(), seed=seed, epochs=epochs)
+    changes = {"behaviour.final_epochs": 0, **part.plan}
+    plan = training_plan(settings)
+    plan = replace(plan, text=replace(plan.text, steps=changes.pop("text.steps", plan.text.steps))).changed(changes)
+    training = part.data(training_data(data, problem))
+    seen: dict[str, Any] = {}
+    real = choices.Choices.choose
+
+    def choose(chosen: choices.Choices) -> None:
+        real(chosen)
+        z = chosen._scores(chosen.made, chosen.window)
+        seen["scores"] = choices.blend(z, chosen.transitions, chosen.made["transition_weight"])
+        seen["window"], seen["known"], seen["made"] = chosen.window, chosen.known, dict(chosen.made)
+
+    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="nearline-ablation-") as keep:
+        stack.enter_context(part.patches())
+        stack.enter_context(mock.patch.object(choices.Choices, "choose", choose))
+        text = TextModel.load(text_model_folder(settings.text_model))
+        train_interest_model(training, plan, text, lambda found, step: None, Path(keep))
+    scores, targets, known = seen["scores"], seen["window"].targets, seen["known"]
+    warm = problem.inner_trained[targets]
+    catalogue = _gains(rank(scores, targets, known))
+    among = np.where(warm, _gains(rank(scores, targets, known | ~problem.inner_trained)), 0.0)
+    return Found(catalogue, among, time.monotonic() - began, seen["made"])
+
+
+def _gains(ranks: np.ndarray) -> np.ndarray:
+    return np.where(ranks <= 10, 1.0 / np.log2(ranks + 1.0), 0.0)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print one JSON object a part, and write them all to ablations.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--without", default="all", help=f"all, or some of {','.join(PARTS)}")
+    parser.add_argument("--epochs", type=int, default=8, help="most passes of each training")
+    parser.add_argument("--out", type=Path, help="default: bench/quality/<data>/ablations.json in NEARLINE_HOME")
+    wanted = parser.parse_args(argv)
+    names = list(PARTS) if wanted.without == "all" else wanted.without.split(",")
+    if unknown := set(names) - set(PARTS):
+        raise InputError(f"--without: expected all or some of {', '.join(PARTS)}; saw {', '.join(sorted(unknown))}.")
+    logging.getLogger().handlers[:] = []
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    use_threads()
+    data = QualityData.load(wanted.data)
+    problem = successive(data.ledger, 7)
+    if not data.ledger.queries:
+        names = [name for name in names if name != "searches"]
+    out = wanted.out or Settings.from_env().bench_folder / "quality" / data.name / "ablations.json"
+    whole = measure(data, problem, Without(), wanted.epochs, 7)
+    people = People(data.ledger.user[problem.validation.rows])
+    warm = problem.inner_trained[problem.validation.targets]
+    rows = [_row("nothing", whole, whole, people, warm)]
+    for name in names:
+        log.info("without %s", name)
+        rows.append(_row(name, measure(data, problem, PARTS[name], wanted.epochs, 7), whole, people, warm))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(rows, indent=1))
+    return 0
+
+
+def _row(name: str, found: Found, whole: Found, people: People, warm: np.ndarray) -> dict[str, Any]:
+    row: dict[str, Any] = {"without": name, "seconds": round(found.seconds), "chosen": found.made}
+    for figure, gains, beside, share in (
+        ("all", found.catalogue, whole.catalogue, 1.0),
+        ("warm", found.warm, whole.warm, float(warm.mean()) or 1.0),
+    ):
+        difference = people.mean((beside - gains) / share)
+        row[figure] = round(float(gains.mean()) / share, 5)
+        row[f"{figure}_gain_of_the_part"] = difference.as_dict() if difference else None
+    print(json.dumps(row), flush=True)
+    return row
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,80 @@
+"""Items and events that passed the checks of ingest, and how many rows did not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from benchmarks.quality.rows import read_rows
+from nearline.adapters.input_files import EVENT, ITEM, InputFile
+from nearline.core.cleaning import EPOCH, Event, Item, Rejection, clean_event, clean_item
+from nearline.errors import InputError
+
+log = logging.getLogger("nearline.quality")
+
+ORDERED = replace(EVENT, required=("user_id", "item_id"), optional=("kind", "value", "text", "position"))
+"""Events without times: their order is that of the column position, or else that of the rows."""
+DEFAULT_KIND = "view"
+MOST_REJECTED = 0.05
+"""A data set with a larger share of rows that cannot be read is another one than is meant; as in ingest."""
+
+
+def clean_items(files: list[InputFile]) -> tuple[list[Item], int]:
+    """Active items sorted by id, of rows with the same id the first; and the rows left out."""
+    found, rejected = {}, []
+    for row in read_rows(files, ITEM):
+        item = clean_item(row)
+        if isinstance(item, Rejection):
+            rejected.append(item.reason)
+        else:
+            found.setdefault(item.item_id, item)
+    _check_share(rejected, len(found), files)
+    return [found[item_id] for item_id in sorted(found) if found[item_id].is_active], len(rejected)
+
+
+def clean_events(files: list[InputFile], kinds: dict[str, float]) -> tuple[list[Event], list[float], int]:
+    """Events, their times in seconds since 1970, and the number of rows left out."""
+    found, rejected, now = {}, [], datetime.now(UTC)
+    for row in read_rows(files, EVENT):
+        event = clean_event(row, kinds, now)
+        if isinstance(event, Rejection):
+            rejected.append(event.reason)
+        else:
+            found.setdefault(event.event_id, event)  # the same row twice is one event, as in ingest
+    _check_share(rejected, len(found), files)
+    return list(found.values()), [event.occurred_at.timestamp() for event in found.values()], len(rejected)
+
+
+def ordered_events(files: list[InputFile], kinds: dict[str, float]) -> tuple[list[Event], list[float], int]:
+    """Events that know only an order, their places in it, and the number of rows left out."""
+    found, times, rejected = [], [], []
+    for number, row in enumerate(read_rows(files, ORDERED)):
+        place: Any = row.pop("position", None)
+        filled = {**row, "kind": row.get("kind") or DEFAULT_KIND, "occurred_at": EPOCH, "event_id": f"{number:012d}"}
+        event = clean_event(filled, kinds, EPOCH)
+        try:
+            place = float(number if place is None else place)
+        except (TypeError, ValueError):
+            place = np.nan
+        if isinstance(event, Rejection) or not np.isfinite(place):
+            rejected.append(event.reason if isinstance(event, Rejection) else "position is not a number")
+        else:
+            found.append(event)
+            times.append(place)
+    _check_share(rejected, len(found), files)
+    return found, times, len(rejected)
+
+
+def _check_share(rejected: list[str], kept: int, files: list[InputFile]) -> None:
+    if rejected:
+        reason = max(set(rejected), key=rejected.count)
+        log.warning("%s: %d rows left out, most often: %s", files[0].path, len(rejected), reason)
+        if len(rejected) > MOST_REJECTED * (len(rejected) + kept):
+            raise InputError(
+                f"{files[0].path}: expected at most {MOST_REJECTED:.0%} of the rows to be rejected, saw "
+                f"{len(rejected)} of {len(rejected) + kept}, most often: {reason}. Fix: correct them."
+            )

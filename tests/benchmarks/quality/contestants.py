@@ -1,0 +1,136 @@
+"""Have nearline and its peers score the test rows, one after another, each into scores/<name>.npy and .json.
+
+What is there already for the same problem is not made again. A peer that fails is reported, and the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nearline.errors import InputError
+
+log = logging.getLogger("nearline.quality")
+
+PEERS = ("popularity_7", "popularity_30", "cooccurrence", "text_mean", "ease", "ials", "sasrec", "esasrec")
+"""Names that peers/run_peer.py knows, the quick ones first."""
+RUN_PEER = Path(__file__).resolve().parent / "peers" / "run_peer.py"
+GRACE = 3.0
+"""A budget is for tuning and learning; loading and scoring come on top. A peer that takes so many times its budget,
+and `LEAST_SECONDS`, hangs."""
+LEAST_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The folder of scores of one problem."""
+
+    folder: Path
+    digest: str
+
+    def facts(self, name: str) -> dict[str, Any] | None:
+        """What a model said of how it was made, where its scores are of this problem."""
+        try:
+            found = json.loads((self.folder / f"{name}.json").read_text())
+        except (OSError, ValueError):
+            return None
+        current = found.get("problem") == self.digest and (self.folder / f"{name}.npy").exists()
+        return found if current else None
+
+    def names(self) -> list[str]:
+        """All models with scores of this problem, nearline and its ablations first."""
+        found = [path.stem for path in self.folder.glob("*.json") if self.facts(path.stem) is not None]
+        return sorted(found, key=lambda name: (not name.startswith("nearline"), name))
+
+    def written(self) -> dict[str, int]:
+        """Each model's name and when its facts were last written, in nanoseconds."""
+        return {path.stem: path.stat().st_mtime_ns for path in self.folder.glob("[!.]*.json")}
+
+    def stamp(self, before: dict[str, int]) -> None:
+        """Mark what was written since `written` returned ``before`` as of this problem."""
+        for name, _ in self.written().items() - before.items():
+            path = self.folder / f"{name}.json"
+            draft = path.with_suffix(".partial")
+            draft.write_text(json.dumps({**json.loads(path.read_text()), "problem": self.digest}, indent=1))
+            os.replace(draft, path)
+
+
+def wanted_peers(text: str) -> list[str]:
+    """Peers of "all", "none" or a comma list.
+
+    Raises
+    ------
+    InputError
+        When one is not known.
+    """
+    if text in ("all", "none"):
+        return list(PEERS) if text == "all" else []
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := set(names) - set(PEERS):
+        raise InputError(f"PEERS: expected all, none or some of {', '.join(PEERS)}; saw {', '.join(sorted(unknown))}.")
+    return names
+
+
+def run_ours(scores: Scores, score: Callable[[], None], *, again: bool) -> None:
+    """Have nearline's own model write its scores, and those of its ablations."""
+    if scores.facts("nearline") is not None and not again:
+        log.info("nearline: scores of this problem are there (to make them again: --again nearline, or AGAIN=nearline)")
+        return
+    began, before = time.monotonic(), scores.written()
+    score()
+    scores.stamp(before)
+    if scores.facts("nearline") is None:
+        raise InputError(
+            f"{scores.folder}: expected nearline.npy and nearline.json from nearline_model.score, saw none."
+        )
+    log.info("nearline took %.0f s", time.monotonic() - began)
+
+
+def run_peers(
+    scores: Scores, peers: Sequence[str], python: Path, budget: float, again: Callable[[str], bool]
+) -> dict[str, str]:
+    """Run each peer; why some failed, by name.
+
+    Parameters
+    ----------
+    python
+        Of the peers' own environment. Where there is none this one is used, which suffices for the simple peers.
+    budget
+        Seconds for tuning and learning, each.
+    """
+    failed = {}
+    problem = scores.folder.parent
+    for peer in peers:
+        if scores.facts(peer) is not None and not again(peer):
+            log.info("%s: scores of this problem are there", peer)
+            continue
+        said = problem / "logs" / f"{peer}.log"
+        said.parent.mkdir(exist_ok=True)
+        command = [str(python) if python.exists() else sys.executable, str(RUN_PEER)]
+        command += ["--problem", str(problem), "--peer", peer, "--budget", f"{budget:g}"]
+        began, before = time.monotonic(), scores.written()
+        try:
+            with said.open("w") as file:
+                limit = max(GRACE * budget, LEAST_SECONDS)
+                status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, timeout=limit).returncode
+            reason = f"exit status {status}" if status else ""
+        except subprocess.TimeoutExpired:
+            reason = f"stopped after {limit:.0f} s"
+        scores.stamp(before)
+        if not reason and scores.facts(peer) is None:
+            reason = "wrote no scores"
+        if reason:
+            last = said.read_text(errors="replace").strip().splitlines()[-1:]
+            failed[peer] = f"{reason}: {' '.join(last)[:300]} (see logs/{peer}.log)"
+            log.warning("%s failed: %s", peer, failed[peer])
+        else:
+            log.info("%s took %.0f s", peer, time.monotonic() - began)
+    return failed

@@ -1,0 +1,125 @@
+"""Tune one peer on a problem folder's validation rows, learn everything, score the test rows.
+
+Writes scores/NAME.npy and scores/NAME.json, both complete or neither. Progress on standard error. The peers
+popularity_7, popularity_30, cooccurrence, ease and text_mean need numpy and scipy; ials, sasrec and esasrec need the
+environment of requirements.txt beside this file.
+
+python tests/benchmarks/quality/peers/run_peer.py --problem FOLDER --peer cooccurrence
+python tests/benchmarks/quality/peers/run_peer.py --problem FOLDER --peer sasrec --budget 600
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# Seconds and budgets mean the same on every machine with one thread each; libraries read it when they load.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+TESTS = Path(__file__).resolve().parents[3]
+# The peers' own environment has no nearline: its core needs numpy only. This file's folder is not searched, as its
+# names (ease, problem) are too common.
+sys.path[:1] = [str(TESTS), str(TESTS.parent / "jobs")]
+
+from benchmarks.quality.peers.cooccurrence import Cooccurrence  # noqa: E402
+from benchmarks.quality.peers.ease import Ease  # noqa: E402
+from benchmarks.quality.peers.ials import Ials  # noqa: E402
+from benchmarks.quality.peers.popularity import Popularity  # noqa: E402
+from benchmarks.quality.peers.problem import Problem, read_problem  # noqa: E402
+from benchmarks.quality.peers.text_mean import TextMean  # noqa: E402
+from benchmarks.quality.peers.tuning import Outcome, say, tune  # noqa: E402
+from nearline.errors import InputError, NearlineError  # noqa: E402
+
+SIMPLE = {
+    "popularity_7": Popularity(7.0),
+    "popularity_30": Popularity(30.0),
+    "cooccurrence": Cooccurrence(),
+    "ease": Ease(),
+    "text_mean": TextMean(),
+    "ials": Ials(),
+}
+NEURAL = ("sasrec", "esasrec")
+BUDGET = 600.0
+
+
+def peer_named(name: str) -> Callable[[Problem, float], Outcome]:
+    """Return what turns a problem and a budget in seconds into an outcome.
+
+    Raises
+    ------
+    InputError
+        If its library is not installed.
+    """
+    if name in SIMPLE:
+        return lambda problem, budget: tune(SIMPLE[name], problem, budget)
+    try:
+        from benchmarks.quality.peers import esasrec, sasrec
+    except ModuleNotFoundError as missing:
+        raise InputError(
+            f"peer: {name} needs {missing.name}, which this Python does not have. "
+            "Fix: run it in an environment made from tests/benchmarks/quality/peers/requirements.txt."
+        ) from missing
+    return {"sasrec": sasrec.run, "esasrec": esasrec.run}[name]
+
+
+def write(folder: Path, name: str, outcome: Outcome, seconds: float) -> None:
+    """Write both files under other names, then rename; the json last, so that one with a json is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "settings": outcome.settings,
+        "tried": list(outcome.tried),
+        "validation_ndcg": outcome.validation_ndcg,
+        "seconds": round(seconds, 1),
+        "stopped_by_budget": outcome.stopped_by_budget,
+    }
+    scores, said = folder / f".{name}.partial.npy", folder / f".{name}.partial.json"
+    try:
+        np.save(scores, outcome.scores.astype(np.float32, copy=False))
+        said.write_text(json.dumps(facts, indent=1) + "\n")
+        (folder / f"{name}.json").unlink(missing_ok=True)
+        os.replace(scores, folder / f"{name}.npy")
+        os.replace(said, folder / f"{name}.json")
+    finally:
+        scores.unlink(missing_ok=True)
+        said.unlink(missing_ok=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one peer; 1 with one readable line where it cannot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problem", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--peer", required=True, choices=[*SIMPLE, *NEURAL])
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=BUDGET,
+        metavar="SECONDS",
+        help="of the processor, for tuning and learning; twice as long by the clock at most, about",
+    )
+    wanted = parser.parse_args(argv)
+    began = time.monotonic()
+    try:
+        run = peer_named(wanted.peer)
+        problem = read_problem(wanted.problem)
+        rows = f"{len(problem.validation)} rows to choose by, {len(problem.test)} to score"
+        say(f"{wanted.peer}: {len(problem.all)} events, {rows}")
+        outcome = run(problem, wanted.budget)
+    except NearlineError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    seconds = time.monotonic() - began
+    write(wanted.problem / "scores", wanted.peer, outcome, seconds)
+    cut_short = ", stopped by the budget" if outcome.stopped_by_budget else ""
+    say(f"{wanted.peer}: validation NDCG@10 {outcome.validation_ndcg}, {seconds:.0f} s{cut_short}, {outcome.settings}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The benchmark in MLflow: one run a report, in an experiment of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+EXPERIMENT = "nearline-quality"
+
+
+def log_report(report: dict[str, Any], files: Iterable[Path], uri: str | None, folder: Path) -> str:
+    """Log parameters, all figures and ``files``; returns the run's id.
+
+    Parameters
+    ----------
+    uri
+        Of a tracking server or store; None: a database in ``folder``.
+    """
+    # MLflow retries for minutes by default; a server that is down should be known at once.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow
+
+    mlflow.set_tracking_uri(uri or f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+    if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+        mlflow.create_experiment(EXPERIMENT, None if uri else (folder / "mlflow").resolve().as_uri())
+    mlflow.set_experiment(EXPERIMENT)
+    name = f"{report['data']['name']} {report['protocol']['name']}"
+    with mlflow.start_run(run_name=name) as run:
+        mlflow.log_params({**flat("data", report["data"]), **flat("protocol", report["protocol"])})
+        mlflow.log_metrics(dict(figures(report)))
+        for path in files:
+            mlflow.log_artifact(str(path))
+        return str(run.info.run_id)
+
+
+def figures(report: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Names as ``warm.nearline.ndcg`` and ``warm.nearline_less_ease.p``, and their values."""
+    for stratum, found in report["strata"].items():
+        for model, metrics in found["models"].items():
+            for metric, estimate in metrics.items():
+                if estimate is not None:
+                    yield f"{stratum}.{model}.{metric}", estimate["value"]
+        for peer, versus in found["versus"].items():
+            yield f"{stratum}.nearline_less_{peer}.ndcg", versus["difference"]["value"]
+            yield f"{stratum}.nearline_less_{peer}.p", versus["p"]
+
+
+def flat(prefix: str, values: dict[str, Any]) -> dict[str, str]:
+    """Parameters of MLflow, which knows no nesting."""
+    return {f"{prefix}.{name}": str(value)[:500] for name, value in values.items()}

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+
+from nearline.core.fold import Fold, unit_scale
+from nearline.core.interest import DIM, LATENT
+
+RANDOM = np.random.default_rng(0)
+INTEREST = RANDOM.normal(size=DIM).astype(np.float32)
+VECTORS = RANDOM.normal(size=(3, DIM)).astype(np.float32)
+
+
+def test_without_events_nothing_changes() -> None:
+    folded = Fold(0.8, 0.5, 3.0)(INTEREST, np.zeros((0, DIM), np.float32), np.zeros(0), 2.0)
+    np.testing.assert_array_equal(folded, INTEREST)
+
+
+def test_the_newest_event_weighs_most_and_its_length_does_not_matter() -> None:
+    fold = Fold(1.0, 0.5, 2.0)
+    folded = fold(INTEREST, VECTORS * np.array([[1.0], [9.0], [1.0]], np.float32), np.ones(3), 2.0)
+    unit = VECTORS[:, :LATENT] / np.linalg.norm(VECTORS[:, :LATENT], axis=1, keepdims=True)
+    expected = INTEREST[:LATENT] + 0.5 * 2.0 * (unit[2] + np.exp(-0.5) * unit[1] + np.exp(-1.0) * unit[0])
+    np.testing.assert_allclose(folded[:LATENT], expected, rtol=1e-5)
+    np.testing.assert_array_equal(folded[LATENT:], INTEREST[LATENT:])
+
+
+def test_a_dislike_brings_nothing_in_but_is_an_event() -> None:
+    folded = Fold(0.5, 0.5, 2.0)(INTEREST, VECTORS[:1], np.array([-3.0]), 2.0)
+    np.testing.assert_allclose(folded, 0.5 * INTEREST, rtol=1e-6)
+
+
+def test_the_scale_makes_scores_of_unit_vectors_spread_by_one() -> None:
+    items = RANDOM.normal(size=(5000, DIM)) * 3.0
+    covariance = np.cov(items.T)
+    directions = RANDOM.normal(size=(500, DIM))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    spread = np.sqrt(np.mean((unit_scale(covariance) * directions @ items.T).var(axis=1)))
+    assert abs(spread - 1.0) < 0.05
