@@ -26,8 +26,8 @@ LONGEST_WAIT = timedelta(hours=12)
 def end_with_parent() -> None:
     """Have this process killed as soon as the one that started it is gone.
 
-    torchrun gives its processes sessions of their own: when a job is killed with all of its group, they would go on, and
-    write into the same folder as the job's next try.
+    torchrun gives its processes sessions of their own: when a job is killed with all of its group, they would go on,
+    and write into the same folder as the job's next try.
     """
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of linux/prctl.h

@@ -35,6 +35,7 @@ from benchmarks.quality.protocol import successive
 from nearline.core.ranking import rank
 from nearline.errors import InputError, run_job
 from nearline.models import behaviour_model, choices, interest_model, lessons
+from nearline.models import training as training_module
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
 from nearline.models.training import train_interest_model
 from nearline.models.training_data import TrainingData
@@ -44,6 +45,7 @@ from nearline.training_plan import training_plan
 log = logging.getLogger("nearline.quality")
 
 Patches = Callable[[], Any]
+Texts = dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Found:
     made: dict[str, float]
 
 
-def measure(data: QualityData, problem: Problem, part: Without, epochs: int, seed: int) -> Found:
+def measure(data: QualityData, problem: Problem, part: Without, epochs: int, seed: int, texts: Texts) -> Found:
     """Train without a part; choices as ever, but the window they are made on is never learnt."""
     began = time.monotonic()
     settings = replace(Settings.from_env(), seed=seed, epochs=epochs)
@@ -176,7 +178,7 @@ def measure(data: QualityData, problem: Problem, part: Without, epochs: int, see
     plan = replace(plan, text=replace(plan.text, steps=changes.pop("text.steps", plan.text.steps))).changed(changes)
     training = part.data(training_data(data, problem))
     seen: dict[str, Any] = {}
-    real = choices.Choices.choose
+    real, read_texts = choices.Choices.choose, training_module._read_texts
 
     def choose(chosen: choices.Choices) -> None:
         real(chosen)
@@ -184,9 +186,17 @@ def measure(data: QualityData, problem: Problem, part: Without, epochs: int, see
         seen["scores"] = choices.blend(z, chosen.transitions, chosen.made["transition_weight"])
         seen["window"], seen["known"], seen["made"] = chosen.window, chosen.known, dict(chosen.made)
 
+    def read(training_data: TrainingData, *rest: Any) -> tuple[np.ndarray, np.ndarray]:
+        # Most parts leave the texts alone: they are tuned and read once for all of those.
+        key = (plan.text.steps, len(training_data.ledger.queries))
+        if key not in texts:
+            texts[key] = read_texts(training_data, *rest)
+        return texts[key]
+
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="nearline-ablation-") as keep:
         stack.enter_context(part.patches())
         stack.enter_context(mock.patch.object(choices.Choices, "choose", choose))
+        stack.enter_context(mock.patch.object(training_module, "_read_texts", read))
         text = TextModel.load(text_model_folder(settings.text_model))
         train_interest_model(training, plan, text, lambda found, step: None, Path(keep))
     scores, targets, known = seen["scores"], seen["window"].targets, seen["known"]
@@ -219,13 +229,14 @@ def main(argv: list[str] | None = None) -> int:
     if not data.ledger.queries:
         names = [name for name in names if name != "searches"]
     out = wanted.out or Settings.from_env().bench_folder / "quality" / data.name / "ablations.json"
-    whole = measure(data, problem, Without(), wanted.epochs, 7)
+    texts: Texts = {}
+    whole = measure(data, problem, Without(), wanted.epochs, 7, texts)
     people = People(data.ledger.user[problem.validation.rows])
     warm = problem.inner_trained[problem.validation.targets]
     rows = [_row("nothing", whole, whole, people, warm)]
     for name in names:
         log.info("without %s", name)
-        rows.append(_row(name, measure(data, problem, PARTS[name], wanted.epochs, 7), whole, people, warm))
+        rows.append(_row(name, measure(data, problem, PARTS[name], wanted.epochs, 7, texts), whole, people, warm))
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(rows, indent=1))
     return 0
