@@ -17,6 +17,7 @@ import torch
 from pyspark.ml.torch.distributor import TorchDistributor
 
 from nearline.adapters import mlflow_registry
+from nearline.adapters.code_identity import code_identity
 from nearline.adapters.snapshot import read_facts
 from nearline.adapters.spark import session
 from nearline.errors import ModelError, SettingsError, run_job
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     facts = read_facts(run.snapshot)
     tracked = mlflow_registry.TrainingRun.named(settings, run.name)
     tracked.log_parameters({f"data.{name}": facts[name] for name in ("items", "events", "digest", "cut_time")})
+    tracked.log_parameters({f"code.{name}": value for name, value in code_identity().items()})
     champion = arguments.champion
     if champion is None and (version := mlflow_registry.champion_version(settings)) is not None:
         champion = str(mlflow_registry.fetch_model(settings, version))

@@ -21,7 +21,7 @@ from nearline.models.kept_vectors import kept_vectors
 from nearline.models.lessons import Lessons
 from nearline.models.text_model import TextModel
 from nearline.models.text_training import contrastive_loss, freeze_lower_layers, train_text_model
-from nearline.models.training import may_continue, train_interest_model
+from nearline.models.training import may_continue, starting_model, train_interest_model
 
 PLAN = TrainingPlan(
     text=TextTraining(steps=10, batch=8, learning_rate=1e-3),
@@ -160,6 +160,20 @@ def test_a_champion_that_saw_the_validation_window_is_no_start(model: InterestMo
         tiny_models.small_world(), cut=24 * tiny_models.DAY, inner_cut=21 * tiny_models.DAY
     )
     assert may_continue(model, model.behaviour.config, later)
+
+
+def test_a_start_from_the_champion_leaves_its_choices_behind(model: InterestModel) -> None:
+    later = tiny_models.training_data(
+        tiny_models.small_world(), cut=24 * tiny_models.DAY, inner_cut=21 * tiny_models.DAY
+    )
+    item_texts = model.text_vectors(later.texts)
+    started, residuals = starting_model(later, PLAN, model, item_texts.shape[1], item_texts)
+    chosen = model.notes["unseen_offset"]
+    assert float(started.trends.bias[UNSEEN].detach()) == pytest.approx(
+        float(model.behaviour.trends.bias[UNSEEN].detach()) - chosen
+    )
+    assert not started.newcomer_trends.any()
+    np.testing.assert_array_equal(residuals, model.residual(later.item_ids))
 
 
 def test_a_training_that_was_killed_goes_on_with_the_same_result(encoder: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import torch
 from nearline.core.hyperparameters import TrainingPlan
 from nearline.core.interest import LATENT
 from nearline.core.split import first_interactions
+from nearline.core.trends import UNSEEN
 from nearline.errors import InputError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.behaviour_schedule import Checkpoint, train_behaviour_model
@@ -130,6 +131,9 @@ def starting_model(
     if champion and may_continue(champion, shape, data):
         log.info("starting from the champion's behaviour model")
         behaviour.load_state_dict(champion.behaviour.state_dict())
+        with torch.no_grad():  # what was chosen on the champion's window is no part of what it learnt
+            behaviour.trends.bias[UNSEEN] -= champion.notes.get("unseen_offset", 0.0)
+            behaviour.newcomer_trends.zero_()
         return behaviour, champion.residual(data.item_ids)
     behaviour.start_from(torch.from_numpy(item_texts))
     return behaviour, np.zeros((len(data.item_ids), LATENT), np.float32)

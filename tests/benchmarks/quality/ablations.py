@@ -27,6 +27,7 @@ import torch
 if not __package__:  # run, not imported
     sys.path[:1] = [str(Path(__file__).resolve().parents[2])]  # not this folder: its names are common ones
 
+from benchmarks.quality import tracking
 from benchmarks.quality.bootstrap import People
 from benchmarks.quality.data import QualityData
 from benchmarks.quality.nearline_model import training_data
@@ -239,6 +240,7 @@ def main(argv: list[str] | None = None) -> int:
         rows.append(_row(name, measure(data, problem, PARTS[name], wanted.epochs, 7, texts), whole, people, warm))
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(rows, indent=1))
+    tracking.log_ablations(rows, data.name, out, Settings.from_env().mlflow_uri, out.parent)
     return 0
 
 

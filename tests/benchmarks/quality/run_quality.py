@@ -29,6 +29,7 @@ from benchmarks.quality.problem import Problem
 from benchmarks.quality.protocol import leave_one_out, successive
 from benchmarks.quality.report import OURS, strata_figures
 from benchmarks.quality.table import table
+from nearline.adapters.code_identity import code_identity
 from nearline.errors import InputError, run_job
 from nearline.models.kept_vectors import kept_vectors
 from nearline.settings import Settings
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     judged = {name: ranked.rank_scores(scores.folder / f"{name}.npy", problem) for name in shown}
     report = {
         "data": _data_facts(data),
+        "code": code_identity(),
         "protocol": {**json.loads((folder / "problem.json").read_text()), "name": wanted.protocol},
         "made": {name: scores.facts(name) for name in shown},
         "failed": failed,

@@ -18,6 +18,32 @@ def log_report(report: dict[str, Any], files: Iterable[Path], uri: str | None, f
     uri
         Of a tracking server or store; None: a database in ``folder``.
     """
+    _use(uri, folder)
+    import mlflow
+
+    name = f"{report['data']['name']} {report['protocol']['name']}"
+    with mlflow.start_run(run_name=name) as run:
+        for part in ("data", "code", "protocol"):
+            mlflow.log_params(flat(part, report[part]))
+        mlflow.log_metrics(dict(figures(report)))
+        for path in files:
+            mlflow.log_artifact(str(path))
+        return str(run.info.run_id)
+
+
+def log_ablations(rows: list[dict[str, Any]], name: str, file: Path, uri: str | None, folder: Path) -> str:
+    """Log what the parts of the model earn on the data set ``name``; returns the run's id. ``uri`` as above."""
+    _use(uri, folder)
+    import mlflow
+
+    with mlflow.start_run(run_name=f"{name} ablations") as run:
+        for row in rows:
+            mlflow.log_metrics({f"without_{row['without']}.{figure}": row[figure] for figure in ("all", "warm")})
+        mlflow.log_artifact(str(file))
+        return str(run.info.run_id)
+
+
+def _use(uri: str | None, folder: Path) -> None:
     # MLflow retries for minutes by default; a server that is down should be known at once.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -28,13 +54,6 @@ def log_report(report: dict[str, Any], files: Iterable[Path], uri: str | None, f
     if mlflow.get_experiment_by_name(EXPERIMENT) is None:
         mlflow.create_experiment(EXPERIMENT, None if uri else (folder / "mlflow").resolve().as_uri())
     mlflow.set_experiment(EXPERIMENT)
-    name = f"{report['data']['name']} {report['protocol']['name']}"
-    with mlflow.start_run(run_name=name) as run:
-        mlflow.log_params({**flat("data", report["data"]), **flat("protocol", report["protocol"])})
-        mlflow.log_metrics(dict(figures(report)))
-        for path in files:
-            mlflow.log_artifact(str(path))
-        return str(run.info.run_id)
 
 
 def figures(report: dict[str, Any]) -> Iterator[tuple[str, float]]:

@@ -1,0 +1,18 @@
+"""Which code made a model: the digest of the package's own files, with or without git."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+import nearline
+
+
+def code_identity() -> dict[str, str]:
+    """Version of the package, and the SHA-256 of its Python files in the order of their names, in hex."""
+    folder = Path(nearline.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    return {"version": version("nearline"), "digest": digest.hexdigest()}
