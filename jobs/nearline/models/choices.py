@@ -34,6 +34,8 @@ FOLD_ROWS = 500
 """People that the fold is fitted on: it has two weights only."""
 WORTH_OF_NEWS = 0.01
 """Share of NDCG@10 that may be given up for offering what nobody has met: else it never gets its first event."""
+UNMET_ROWS = 50
+"""With fewer rows in the window that ask for what nobody had met, that gets no more and no less than a mean item."""
 UNSEEN_OFFSETS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """What may be added to the score of an item that nobody met, in parts of the usual spread of scores."""
 
@@ -81,7 +83,7 @@ class Choices:
         """Choose the weight of the transitions and what an item that nobody met gets added, together."""
         spread = self._spread()
         found: dict[tuple[float, float], float] = {}
-        for offset in UNSEEN_OFFSETS:
+        for offset in UNSEEN_OFFSETS if self._unmet_targets() >= UNMET_ROWS else (0.0,):
             z = self._scores({"unseen_offset": offset * spread}, self.window)
             for weight in TRANSITION_WEIGHTS:
                 found[offset, weight] = self._ndcg(blend(z, self.transitions, weight))
@@ -111,7 +113,8 @@ class Choices:
                     found[trend, boost] = metrics(ranks, digits=6)["ndcg"]
         trend, boost = max(found, key=lambda pair: found[pair])
         self.made |= {"newcomer_trend": trend, "newcomer_boost": boost * spread}
-        log.info("newcomers (%d): trend %d by %g more, NDCG@10 %.4f", len(new), trend, boost, found[trend, boost])
+        if len(new) >= NEWCOMER_ROWS:
+            log.info("newcomers (%d): trend %d by %g more, NDCG@10 %.4f", len(new), trend, boost, found[trend, boost])
 
     def _fit_fold(self) -> None:
         """Fit how a stored interest takes in events it has not seen, on people with the newest ones hidden from it."""
@@ -136,6 +139,9 @@ class Choices:
         model = assemble(self.trainer, self.text_model, self.data, made)
         items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
         return standard_scores(interests_of(model, window, items, model.place_queries(self.query_texts)), items)
+
+    def _unmet_targets(self) -> int:
+        return int((self.trends[self.window.targets, UNSEEN] > 0).sum())
 
     def _spread(self) -> float:
         """Usual spread of a person's scores over the catalogue, before it is scaled to 1."""

@@ -78,7 +78,7 @@ def train_interest_model(
         made["fading"],
         lambda: of_first(lambda: choices.validate() if choices else 0.0),
         choices.choose if choices else lambda: None,
-        progress(report, plan.behaviour.epochs),
+        progress(report, plan.behaviour.epochs + plan.behaviour.final_epochs),
         checkpoint,
     )
     (keep / "text.pt").unlink(missing_ok=True)
