@@ -55,7 +55,7 @@ class BehaviourTraining:
     #: Most passes over the events.
     epochs: int = 12
     #: Passes without a better validation before training stops.
-    patience: int = _whole(3, 1, 1000)
+    patience: int = _whole(2, 1, 1000)
     #: Passes over everything, the validation window too, after the best epoch.
     final_epochs: int = _whole(1, 0, 100)
     #: Stretches of events a step.

@@ -11,7 +11,7 @@ from nearline.core.behaviour import Ledger
 from nearline.core.transitions import Transitions
 from nearline.models.text_training import TextPairs
 
-VALIDATION_ROWS = 2000
+VALIDATION_ROWS = 1000
 """First meetings that a pass is validated on; more cost more than they tell."""
 
 
