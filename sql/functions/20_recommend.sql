@@ -57,9 +57,9 @@ begin atomic
                  , touched.vector
                ) as vector
         from live l
-        cross join (
+        cross join lateral (
             select l2_normalize(avg(subvector(v.vector, 1, 120)) || array_fill(0, array[8])::vector(8))
-                   * array_fill((select l2.fallback_scale from live l2), array[128])::vector(128) as vector
+                   * array_fill(l.fallback_scale, array[128])::vector(128) as vector
             from recent_vector v where v.weight > 0
         ) touched
     ), seen as materialized (

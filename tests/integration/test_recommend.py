@@ -6,7 +6,7 @@ import pytest
 
 from nearline.adapters.postgres import Connection, connect
 from nearline.settings import Settings
-from small_shop import ITEMS, KINDS, open_shop
+from small_shop import ITEMS, KINDS, open_shop, vector_of
 
 RECOMMEND = "select item_id, kind, score, reason from nearline.recommend"
 
@@ -61,6 +61,29 @@ def test_people_without_history_get_what_is_popular(connection: Connection) -> N
     rows = connection.execute(f"{RECOMMEND}('nobody', 5)").fetchall()
     assert [row[0] for row in rows] == ["baking-item-2", "hiking-item-1"]
     assert rows[0][3]["text"] == "popular with others now"
+
+
+def test_people_without_history_get_what_newcomers_want_where_the_model_knows(connection: Connection) -> None:
+    open_shop(connection)
+    vector = vector_of("baking-product-3")
+    connection.execute("update nearline_data.model_version set newcomer_interest = %s", (vector,))
+    rows = connection.execute(f"{RECOMMEND}('nobody', 12)").fetchall()
+    assert rows[0][0] == "baking-product-3"
+    assert all(row[0].startswith("baking") for row in rows)
+    assert {row[3]["text"] for row in rows} == {"popular with others now"}
+
+    record(connection, "u1", "hiking-page-1")  # no vector yet: what they touched counts beside what newcomers want
+    rows = connection.execute(f"{RECOMMEND}('u1', 20)").fetchall()
+    assert rows[0][0].startswith("hiking")
+    assert {row[0].split("-")[0] for row in rows} == {"hiking", "baking"}
+
+
+def test_an_event_before_the_first_model_is_answered_too(connection: Connection) -> None:
+    connection.execute("insert into nearline_data.item (item_id, kind, title) values ('a', 'page', 'A')")
+    record(connection, "u1", "a")
+    assert connection.execute(f"{RECOMMEND}('u1')").fetchall() == []
+    connection.execute("select nearline_data._refresh_popularity()")
+    assert [row[0] for row in connection.execute(f"{RECOMMEND}('u2')").fetchall()] == ["a"]
 
 
 def test_a_search_moves_the_list_and_is_the_reason(connection: Connection) -> None:
