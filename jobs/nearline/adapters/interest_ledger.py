@@ -16,6 +16,7 @@ import numpy as np
 
 from nearline.adapters.postgres import Connection, queries
 from nearline.core.behaviour import History
+from nearline.core.blend import scaled
 from nearline.core.fold import unit_scale
 from nearline.core.interest import DIM, catalogue_moments
 from nearline.errors import DatabaseError
@@ -187,12 +188,7 @@ class InterestLedger:
             if values is None:
                 raise DatabaseError(f"Model version {self.model_version} was not rebuilt. Fix: run rebuild_interests.")
             self._covariance = np.asarray(values, dtype=np.float64).reshape(DIM, DIM)
-        variance = np.einsum("nd,de,ne->n", interests, self._covariance, interests, dtype=np.float64)
-        spread = np.sqrt(np.maximum(variance, 0.0))[:, None]
-        scaled: np.ndarray = np.divide(interests, spread, out=np.zeros(interests.shape), where=spread > 1e-9).astype(
-            np.float32
-        )
-        return scaled
+        return scaled(interests, self._covariance)
 
     def _rows(self, name: str, *, binary: bool = False, **values: Any) -> list[tuple[Any, ...]]:
         with self.connection.cursor(binary=binary) as cursor:

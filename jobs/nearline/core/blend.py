@@ -18,11 +18,25 @@ SMALLEST_SPREAD = 1e-9
 """Below this every item scores alike: z is 0 rather than noise."""
 
 
+def score_spread(interests: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """How much the scores of interests (n, DIM) spread over a catalogue of that covariance, float64 (n, 1)."""
+    variance = np.einsum("nd,de,ne->n", interests, covariance, interests, dtype=np.float64)
+    spread: np.ndarray = np.sqrt(np.maximum(variance, 0.0))[:, None]
+    return spread
+
+
+def scaled(interests: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Interests (n, DIM) as they are stored, float32: their scores spread by 1; one without any spread is 0."""
+    spread = score_spread(interests, covariance)
+    found: np.ndarray = np.divide(interests, spread, out=np.zeros(interests.shape), where=spread > SMALLEST_SPREAD)
+    return found.astype(np.float32)
+
+
 def standard_scores(interests: np.ndarray, item_vectors: np.ndarray) -> np.ndarray:
     """z, float32 (n, m): scores of interests (n, DIM) for items (m, DIM), mean 0 and spread 1 over the catalogue."""
     mean, covariance = catalogue_moments(item_vectors)
     centre = (interests @ mean)[:, None]
-    spread = np.sqrt(np.maximum(np.einsum("nd,de,ne->n", interests, covariance, interests), 0.0))[:, None]
+    spread = score_spread(interests, covariance)
     raw = interests @ item_vectors.T - centre
     z: np.ndarray = np.divide(raw, spread, out=np.zeros_like(raw), where=spread > SMALLEST_SPREAD)
     return z.astype(np.float32)

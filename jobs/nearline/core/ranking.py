@@ -32,6 +32,16 @@ def rank(scores: np.ndarray, targets: np.ndarray, excluded: np.ndarray | None = 
     return ranks
 
 
+def gains(ranks: np.ndarray, k: int = 10) -> np.ndarray:
+    """What each row adds to NDCG@k with one relevant item, float64 (n,): 1 / log2(1 + rank) up to rank k, then 0.
+
+    >>> gains(np.array([1, 3, 40])).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    found: np.ndarray = np.where(ranks <= k, 1.0 / np.log2(ranks + 1.0), 0.0)
+    return found
+
+
 def metrics(ranks: np.ndarray, k: int = 10, digits: int = 4) -> dict[str, float]:
     """NDCG@k and HR@k with one relevant item each, and MRR over the whole list, rounded; ``count`` of interactions.
 
@@ -40,7 +50,5 @@ def metrics(ranks: np.ndarray, k: int = 10, digits: int = 4) -> dict[str, float]
     """
     if not len(ranks):
         return {"ndcg": 0.0, "hr": 0.0, "mrr": 0.0, "count": 0}
-    hit = ranks <= k
-    gain = np.where(hit, 1.0 / np.log2(ranks + 1.0), 0.0)
-    figures = {"ndcg": gain.mean(), "hr": hit.mean(), "mrr": (1.0 / ranks).mean()}
+    figures = {"ndcg": gains(ranks, k).mean(), "hr": (ranks <= k).mean(), "mrr": (1.0 / ranks).mean()}
     return {**{name: round(float(value), digits) for name, value in figures.items()}, "count": len(ranks)}

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from nearline.core.blend import TRANSITION_WEIGHTS, blend, standard_scores
-from nearline.core.fold import GAINS, KEEPS, MISSING, Fold
-from nearline.core.interest import catalogue_moments
+from nearline.core.blend import TRANSITION_WEIGHTS, blend, scaled, standard_scores
+from nearline.core.fold import GAINS, KEEPS, MISSING, Fold, unit_scale
+from nearline.core.interest import LATENT, catalogue_moments
 from nearline.core.ranking import metrics, rank
 from nearline.core.trends import UNSEEN, WINDOW_DAYS, trends_of
 from nearline.models.behaviour_model import BehaviourModel
 from nearline.models.behaviour_training import BehaviourTrainer
-from nearline.models.evaluation import Window, folded, interests_of, scaled, transition_view
+from nearline.models.evaluation import Window, folded, interests_of, transition_view
 from nearline.models.interest_model import InterestModel
 from nearline.models.text_model import TextModel
 from nearline.models.training_data import TrainingData
@@ -25,7 +25,6 @@ Report = Callable[[dict[str, float], int], None]
 
 WATCHED_WEIGHTS = (1.0, 2.0, 4.0)
 """Weights of the transitions among which a pass is judged; the finer choice comes at the end."""
-NEWCOMER_EVENTS = 3
 NEWCOMER_ROWS = 100
 """With fewer newcomers in the window nothing is chosen for them: it would be chance."""
 NEWCOMER_BOOSTS = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -76,15 +75,17 @@ class Choices:
 
     def validate(self) -> float:
         """NDCG@10 of the model as it is, with transitions at the best of a few weights."""
-        z = self._scores({}, self.window)
+        z = standard_scores(*self._interests())
         return max(self._ndcg(blend(z, self.transitions, weight)) for weight in WATCHED_WEIGHTS)
 
     def choose(self) -> None:
         """Choose the weight of the transitions and what an item that nobody met gets added, together."""
-        spread = self._spread()
+        interests, items = self._interests()
+        # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
+        spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0
         found: dict[tuple[float, float], float] = {}
         for offset in UNSEEN_OFFSETS if self._unmet_targets() >= UNMET_ROWS else (0.0,):
-            z = self._scores({"unseen_offset": offset * spread}, self.window)
+            z = standard_scores(self._shifted(interests, {"unseen_offset": offset * spread}), items)
             for weight in TRANSITION_WEIGHTS:
                 found[offset, weight] = self._ndcg(blend(z, self.transitions, weight))
         good = [pair for pair, figure in found.items() if figure >= (1.0 - WORTH_OF_NEWS) * max(found.values())]
@@ -96,21 +97,27 @@ class Choices:
             "transition weight %g, offset of the unmet %.2f: validation NDCG@10 %.4f",
             weight, self.made["unseen_offset"], found[offset, weight],
         )  # fmt: skip
-        self._choose_for_newcomers(spread)
+        self._choose_for_newcomers(interests, items, spread)
         self._fit_fold()
 
-    def _choose_for_newcomers(self, spread: float) -> None:
+    def scores(self) -> np.ndarray:
+        """Blend of the model as it is with all that was chosen, float32 (validation rows, items)."""
+        interests, items = self._interests()
+        z = standard_scores(self._shifted(interests, self.made), items)
+        return blend(z, self.transitions, self.made["transition_weight"])
+
+    def _choose_for_newcomers(self, interests: np.ndarray, items: np.ndarray, spread: float) -> None:
         """Choose the trend that newcomers follow beyond what was learnt, and how much, on those in the window."""
-        new = np.flatnonzero(self.window.end - self.window.start <= NEWCOMER_EVENTS)
+        new = np.flatnonzero(self.window.is_new())
         found = {(0, 0.0): 0.0}
         if len(new) >= NEWCOMER_ROWS:
-            window = self.window.part(new)
+            targets = self.window.targets[new]
             for trend in range(len(WINDOW_DAYS)):
                 for boost in NEWCOMER_BOOSTS:
                     made = {**self.made, "newcomer_trend": trend, "newcomer_boost": boost * spread}
-                    scores = blend(self._scores(made, window), self.transitions[new], made["transition_weight"])
-                    ranks = rank(scores, window.targets, self.known[new])
-                    found[trend, boost] = metrics(ranks, digits=6)["ndcg"]
+                    z = standard_scores(self._shifted(interests, made)[new], items)
+                    scores = blend(z, self.transitions[new], made["transition_weight"])
+                    found[trend, boost] = metrics(rank(scores, targets, self.known[new]), digits=6)["ndcg"]
         trend, boost = max(found, key=lambda pair: found[pair])
         self.made |= {"newcomer_trend": trend, "newcomer_boost": boost * spread}
         if len(new) >= NEWCOMER_ROWS:
@@ -123,32 +130,36 @@ class Choices:
         items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
         queries, span = model.place_queries(self.query_texts), float(model.behaviour.log_span.exp())
         covariance, window = catalogue_moments(items)[1], self.window.part(enough)
+        scale = unit_scale(covariance)
         found = {(keep, gain): 0.0 for keep in KEEPS for gain in GAINS}
         for missing in MISSING if len(enough) else ():
             known_end = window.end - missing
             stale = scaled(interests_of(model, window.ending(known_end), items, queries), covariance)
             for keep, gain in found:
-                now = folded(stale, window, known_end, items, Fold(keep, gain, span))
+                now = folded(stale, window, known_end, items, Fold(keep, gain, span), scale)
                 blended = blend(now @ items.T, self.transitions[enough], self.made["transition_weight"])
                 found[keep, gain] += metrics(rank(blended, window.targets, self.known[enough]), digits=6)["ndcg"]
         keep, gain = max(found, key=lambda pair: found[pair])
         self.made |= {"fold_keep": keep, "fold_gain": gain, "fold_span": span}
         log.info("fold: keep %g of an interest an event, gain %g", keep, gain)
 
-    def _scores(self, made: Mapping[str, float], window: Window) -> np.ndarray:
-        model = assemble(self.trainer, self.text_model, self.data, made)
+    def _interests(self) -> tuple[np.ndarray, np.ndarray]:
+        """Interests of the window's people, before anything is chosen, and the items' vectors, float32 (n, DIM)."""
+        model = assemble(self.trainer, self.text_model, self.data, {})
         items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
-        return standard_scores(interests_of(model, window, items, model.place_queries(self.query_texts)), items)
+        return interests_of(model, self.window, items, model.place_queries(self.query_texts)), items
+
+    def _shifted(self, interests: np.ndarray, made: Mapping[str, float]) -> np.ndarray:
+        """What `assemble` makes of interests by some choices: they only add to the worth of trends."""
+        found = interests.copy()
+        found[:, LATENT + UNSEEN] += made.get("unseen_offset", 0.0)
+        read = np.minimum(self.window.end - self.window.start, self.trainer.weights.model.config.history_length)
+        boost = made.get("newcomer_boost", 0.0) / (1 + read)
+        found[:, LATENT + int(made.get("newcomer_trend", 0))] += boost.astype(np.float32)
+        return found
 
     def _unmet_targets(self) -> int:
         return int((self.trends[self.window.targets, UNSEEN] > 0).sum())
-
-    def _spread(self) -> float:
-        """Usual spread of a person's scores over the catalogue, before it is scaled to 1."""
-        model = assemble(self.trainer, self.text_model, self.data, {})
-        items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
-        interests = interests_of(model, self.window.part(slice(0, 200)), items, model.place_queries(self.query_texts))
-        return float(np.median((interests @ items.T).std(axis=1))) if len(interests) else 0.0
 
     def _ndcg(self, scores: np.ndarray) -> float:
         return metrics(rank(scores, self.window.targets, self.known), digits=6)["ndcg"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearline.core.behaviour import History, Ledger
-from nearline.core.blend import SMALLEST_SPREAD
-from nearline.core.fold import Fold, unit_scale
-from nearline.core.interest import catalogue_moments
+from nearline.core.fold import Fold
 from nearline.core.split import history_bounds
 from nearline.core.transitions import LAST_EVENTS, Transitions, transition_scores
 from nearline.models.interest_model import InterestModel
+
+NEW_USER_EVENTS = 3
+"""A person with so many earlier events or fewer is new."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Window:
             line[items[items >= 0]] = True
         return known
 
+    def is_new(self) -> np.ndarray:
+        """Bool (n,): rows of people who are new."""
+        new: np.ndarray = self.end - self.start <= NEW_USER_EVENTS
+        return new
+
     def item_histories(self, most: int = LAST_EVENTS) -> list[tuple[np.ndarray, np.ndarray]]:
         """Codes and kind weights of the items among each person's newest ``most`` events, oldest first."""
         found = []
@@ -84,19 +90,13 @@ def interests_of(model: InterestModel, window: Window, items: np.ndarray, querie
     return model.interests(window.histories(items, queries, model.history_length))
 
 
-def scaled(interests: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Interests (n, DIM) as they are stored: their scores over the catalogue spread by 1."""
-    spread = np.sqrt(np.maximum(np.einsum("nd,de,ne->n", interests, covariance, interests), 0.0))[:, None]
-    found: np.ndarray = np.divide(interests, spread, out=np.zeros(interests.shape), where=spread > SMALLEST_SPREAD)
-    return found.astype(np.float32)
-
-
-def folded(stale: np.ndarray, window: Window, known_end: np.ndarray, items: np.ndarray, fold: Fold) -> np.ndarray:
+def folded(
+    stale: np.ndarray, window: Window, known_end: np.ndarray, items: np.ndarray, fold: Fold, scale: float
+) -> np.ndarray:
     """Stored interests (n, DIM) that know each history up to ``known_end`` (n,), with the later item events folded in.
 
-    ``items``: the catalogue's vectors (items, DIM).
+    ``items``: the catalogue's vectors (items, DIM); ``scale`` of `nearline.core.fold.unit_scale`.
     """
-    scale = unit_scale(catalogue_moments(items)[1])
     found = stale.copy()
     for row, (start, end) in enumerate(zip(known_end, window.end, strict=True)):
         rows = np.arange(start, end)[window.ledger.item[start:end] >= 0]

@@ -11,7 +11,7 @@ import numpy as np
 from nearline.core.behaviour import Ledger
 from nearline.core.blend import blend, standard_scores
 from nearline.core.ranking import metrics, rank
-from nearline.core.split import first_interactions, sample_rows
+from nearline.core.split import window_rows
 from nearline.core.transitions import Transitions
 from nearline.core.trends import trends_of
 from nearline.models.evaluation import Window, interests_of, transition_view
@@ -21,7 +21,6 @@ TEST_ROWS = 2000
 """First meetings judged on: the standard error of NDCG@10 is then about half a point."""
 ROWS_A_BATCH = 200
 """Scores are made for so many people at a time, for the whole catalogue."""
-NEW_USER_EVENTS = 3
 LAST_ITEMS = 10
 MONTH = 30 * 86400.0
 FLOORED = ("cold", "new_users")
@@ -48,8 +47,7 @@ class Test:
 
         ``known`` (items,): met before it by anybody; ``past`` (ledger rows,): before it.
         """
-        first = first_interactions(ledger)
-        rows = sample_rows(first[ledger.time[first] >= cut], TEST_ROWS, seed)
+        rows = window_rows(ledger, cut, float("inf"), TEST_ROWS, seed)
         known = np.zeros(len(ledger.items), dtype=bool)
         past = ledger.time < cut
         known[ledger.item[past & (ledger.item >= 0)]] = True
@@ -60,16 +58,22 @@ class Test:
         for start in range(0, len(self.window), ROWS_A_BATCH):
             yield self.window.part(slice(start, start + ROWS_A_BATCH))
 
-    def served_scores(
-        self, model: InterestModel, item_texts: np.ndarray, query_texts: np.ndarray, table: Transitions
-    ) -> Iterator[np.ndarray]:
-        """The blend of `nearline.core.blend`, (rows, items) for each batch, from the model's text vectors.
+    def vectors(
+        self, model: InterestModel, item_texts: np.ndarray, query_texts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of items and of queries, float32 (n, DIM) each, from the model's text vectors.
 
         Items do as they did at the cut: nothing later is known of them.
         """
         ledger = self.window.ledger
         items = model.place_items(ledger.items, item_texts, trends_of(ledger.only(self.past), self.cut))
-        queries = model.place_queries(query_texts)
+        return items, model.place_queries(query_texts)
+
+    def served_scores(
+        self, model: InterestModel, item_texts: np.ndarray, query_texts: np.ndarray, table: Transitions
+    ) -> Iterator[np.ndarray]:
+        """The blend of `nearline.core.blend`, (rows, items) for each batch, from the model's text vectors."""
+        items, queries = self.vectors(model, item_texts, query_texts)
         for part in self.batches():
             z = standard_scores(interests_of(model, part, items, queries), items)
             yield blend(z, transition_view(part, table), model.transition_weight)
@@ -104,7 +108,7 @@ def figures(test: Test, scores: Iterable[np.ndarray]) -> Figures:
         [np.zeros(0, np.int64), *(rank(values, part.targets, part.known()) for part, values in parts)]
     )
     warm = test.known[test.window.targets]
-    new = (test.window.end - test.window.start) <= NEW_USER_EVENTS
+    new = test.window.is_new()
     strata = {"all": np.ones(len(ranks), dtype=bool), "warm": warm, "cold": ~warm, "new_users": new}
     return {name: metrics(ranks[chosen]) for name, chosen in strata.items()}
 

@@ -33,7 +33,7 @@ from benchmarks.quality.data import QualityData
 from benchmarks.quality.nearline_model import training_data
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.protocol import successive
-from nearline.core.ranking import rank
+from nearline.core.ranking import gains, rank
 from nearline.errors import InputError, run_job
 from nearline.models import behaviour_model, choices, interest_model, lessons
 from nearline.models import training as training_module
@@ -183,8 +183,7 @@ def measure(data: QualityData, problem: Problem, part: Without, epochs: int, see
 
     def choose(chosen: choices.Choices) -> None:
         real(chosen)
-        z = chosen._scores(chosen.made, chosen.window)
-        seen["scores"] = choices.blend(z, chosen.transitions, chosen.made["transition_weight"])
+        seen["scores"] = chosen.scores()
         seen["window"], seen["known"], seen["made"] = chosen.window, chosen.known, dict(chosen.made)
 
     def read(training_data: TrainingData, *rest: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -202,13 +201,9 @@ def measure(data: QualityData, problem: Problem, part: Without, epochs: int, see
         train_interest_model(training, plan, text, lambda found, step: None, Path(keep))
     scores, targets, known = seen["scores"], seen["window"].targets, seen["known"]
     warm = problem.inner_trained[targets]
-    catalogue = _gains(rank(scores, targets, known))
-    among = np.where(warm, _gains(rank(scores, targets, known | ~problem.inner_trained)), 0.0)
+    catalogue = gains(rank(scores, targets, known))
+    among = np.where(warm, gains(rank(scores, targets, known | ~problem.inner_trained)), 0.0)
     return Found(catalogue, among, time.monotonic() - began, seen["made"])
-
-
-def _gains(ranks: np.ndarray) -> np.ndarray:
-    return np.where(ranks <= 10, 1.0 / np.log2(ranks + 1.0), 0.0)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -246,12 +241,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _row(name: str, found: Found, whole: Found, people: People, warm: np.ndarray) -> dict[str, Any]:
     row: dict[str, Any] = {"without": name, "seconds": round(found.seconds), "chosen": found.made}
-    for figure, gains, beside, share in (
+    for figure, without, beside, share in (
         ("all", found.catalogue, whole.catalogue, 1.0),
         ("warm", found.warm, whole.warm, float(warm.mean()) or 1.0),
     ):
-        difference = people.mean((beside - gains) / share)
-        row[figure] = round(float(gains.mean()) / share, 5)
+        difference = people.mean((beside - without) / share)
+        row[figure] = round(float(without.mean()) / share, 5)
         row[f"{figure}_gain_of_the_part"] = difference.as_dict() if difference else None
     print(json.dumps(row), flush=True)
     return row

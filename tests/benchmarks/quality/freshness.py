@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from nearline.core.blend import blend
-from nearline.core.fold import Fold
+from nearline.core.blend import blend, scaled
+from nearline.core.fold import Fold, unit_scale
 from nearline.core.interest import catalogue_moments
-from nearline.core.ranking import rank
+from nearline.core.ranking import gains, rank
 from nearline.core.transitions import Transitions
-from nearline.models.evaluation import Window, folded, interests_of, scaled, transition_view
+from nearline.models.evaluation import Window, folded, interests_of, transition_view
 from nearline.models.interest_model import InterestModel
 
 log = logging.getLogger("nearline.quality")
@@ -87,17 +87,17 @@ class _View:
     def point(self, rows: np.ndarray, known_end: np.ndarray) -> dict[str, float]:
         """NDCG@10 by way of some rows whose vectors know the ledger up to ``known_end`` (rows,)."""
         covariance = catalogue_moments(self.items)[1]
-        gains: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
+        found: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
         for batch in np.array_split(np.arange(len(rows)), max(1, len(rows) // 200)):
             part, ends = self.window.part(rows[batch]), known_end[batch]
             old = part.ending(ends)
             stale = scaled(interests_of(self.model, old, self.items, self.queries), covariance)
-            fresh = folded(stale, part, ends, self.items, self.fold)
+            fresh = folded(stale, part, ends, self.items, self.fold, unit_scale(covariance))
             before, after = transition_view(old, self.table), transition_view(part, self.table)
             known = part.known() | ~self.trained
             for way, interests, view in (("stale", stale, before), ("read", stale, after), ("fold", fresh, after)):
                 scores = blend(interests @ self.items.T, view, self.model.transition_weight)
                 ranks = rank(scores, part.targets, known)
-                gains[way].append(np.where(ranks <= 10, 1.0 / np.log2(ranks + 1.0), 0.0))
-        found = {way: round(float(np.concatenate(parts).mean()), 5) for way, parts in gains.items()}
-        return {**found, "changed": round(float((known_end < self.window.end[rows]).mean()), 4)}
+                found[way].append(gains(ranks))
+        means = {way: round(float(np.concatenate(parts).mean()), 5) for way, parts in found.items()}
+        return {**means, "changed": round(float((known_end < self.window.end[rows]).mean()), 4)}

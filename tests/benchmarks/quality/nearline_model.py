@@ -6,9 +6,9 @@ import json
 import logging
 import resource
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +16,7 @@ from benchmarks.quality.data import QualityData
 from benchmarks.quality.freshness import freshness
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.text_pairs import item_pairs, query_pairs
-from nearline.core.blend import blend, standard_scores
-from nearline.core.transitions import FADINGS, Transitions, transition_table
-from nearline.core.trends import trends_of
-from nearline.models.evaluation import interests_of, transition_view
-from nearline.models.interest_model import InterestModel
+from nearline.core.transitions import FADINGS, transition_table
 from nearline.models.judgement import Test
 from nearline.models.kept_vectors import kept_vectors
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
@@ -49,13 +45,14 @@ def score(data: QualityData, problem: Problem, folder: Path) -> None:
     )
     trained = time.monotonic() - began
     table = transition_table(problem.ledger.only(problem.full), float(model.notes["fading"]))
-    model.save(keep / "model")
-    save_transitions(table, keep / "transitions.npz")
     test = Test(problem.test, problem.cut, problem.trained, problem.full)
     scores = folder / "scores"
     scores.mkdir(exist_ok=True)
-    items, queries = vectors(test, data, model, keep)
-    write_scores(test, model, table, items, queries, scores / "nearline.npy")
+    said = kept_vectors([*data.texts, *data.ledger.queries], model.text_vectors, keep / "text_vectors")
+    texts = said[: len(data.texts)], said[len(data.texts) :]
+    shape = (len(test.window), len(data.item_ids))
+    write_scores(test.served_scores(model, *texts, table), shape, scores / "nearline.npy")
+    items, queries = test.vectors(model, *texts)
     curves = freshness(problem.test, problem.trained, model, table, items, queries, problem.seed)
     facts = {
         "settings": {**model.notes, **plan.named()},
@@ -87,32 +84,13 @@ def training_data(data: QualityData, problem: Problem) -> TrainingData:
     )
 
 
-def vectors(test: Test, data: QualityData, model: InterestModel, keep: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of items, as they do at the cut, and of queries, float32 (n, DIM) each."""
-    ledger = test.window.ledger
-    said = kept_vectors([*data.texts, *ledger.queries], model.text_vectors, keep / "text_vectors")
-    trends = trends_of(ledger.only(test.past), test.cut)
-    items = model.place_items(data.item_ids, said[: len(data.texts)], trends)
-    return items, model.place_queries(said[len(data.texts) :])
-
-
-def write_scores(
-    test: Test, model: InterestModel, table: Transitions, items: np.ndarray, queries: np.ndarray, path: Path
-) -> None:
-    """Score as it is served, a batch of people at a time; complete, or not at all."""
+def write_scores(found: Iterable[np.ndarray], shape: tuple[int, int], path: Path) -> None:
+    """Write batches of scores, float32 of ``shape`` (rows, items) together; complete, or not at all."""
     draft = path.with_name(f".{path.name}")
-    shape = (len(test.window), len(items))
     scores = np.lib.format.open_memmap(draft, mode="w+", dtype=np.float32, shape=shape)
     row = 0
-    for part in test.batches():
-        z = standard_scores(interests_of(model, part, items, queries), items)
-        scores[row : row + len(part)] = blend(z, transition_view(part, table), model.transition_weight)
+    for part in found:
+        scores[row : row + len(part)] = part
         row += len(part)
     scores.flush()
     draft.replace(path)
-
-
-def save_transitions(table: Transitions, path: Path) -> None:
-    """Keep the table beside the model, for those who ask more of both."""
-    arrays: dict[str, Any] = {"item": table.item, "next_item": table.next_item, "weight": table.weight}
-    np.savez(path, **arrays)

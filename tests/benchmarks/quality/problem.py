@@ -11,7 +11,6 @@ import numpy as np
 from nearline.core.behaviour import Ledger
 from nearline.core.split import first_interactions
 from nearline.models.evaluation import Window
-from nearline.models.judgement import NEW_USER_EVENTS
 
 Candidates = Literal["catalogue", "trained"]
 
@@ -81,7 +80,7 @@ class Problem:
         """
         ledger, test = self.ledger, self.test
         warm = self.trained[test.targets]
-        new = test.end - test.start <= NEW_USER_EVENTS
+        new = test.is_new()
         found = {
             "all": Stratum(np.ones(len(test), dtype=bool), "catalogue"),
             "warm": Stratum(warm, "trained"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.quality.problem import Candidates, Problem
-from nearline.core.ranking import rank
+from nearline.core import ranking
 from nearline.errors import InputError
 
 DEPTH = 100
@@ -45,7 +45,7 @@ class Ranked:
         ranks = np.maximum(self.ranks, 1)
         hit = asked & (ranks <= CUTOFF)
         return {
-            "ndcg": np.where(hit, 1.0 / np.log2(ranks + 1.0), 0.0),
+            "ndcg": np.where(asked, ranking.gains(ranks, CUTOFF), 0.0),
             "hr": hit.astype(np.float64),
             "mrr": np.where(asked & (ranks <= DEPTH), 1.0 / ranks, 0.0),
         }
@@ -111,7 +111,7 @@ def rank_rows(scores: np.ndarray, targets: np.ndarray, excluded: np.ndarray, dep
     best = np.take_along_axis(best, order, axis=1)
     gone = np.take_along_axis(keys, best, axis=1) == LOWEST
     kept = np.where(gone, np.nan, np.take_along_axis(scores, best, axis=1)).astype(np.float32)
-    return Ranked(rank(scores, targets, excluded), np.where(gone, NO_ITEM, best).astype(np.int32), kept)
+    return Ranked(ranking.rank(scores, targets, excluded), np.where(gone, NO_ITEM, best).astype(np.int32), kept)
 
 
 def _order_keys(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
