@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     with postgres.connect(settings) as connection:
         about = {
             "mlflow_run_id": registered["run_id"],
-            "transition_weight": notes["transition_weight"],
+            **{name: notes[name] for name in ("transition_weight", "fold_keep", "fold_gain", "fold_span")},
             "metrics": json.dumps(judgement["metrics"]),
         }
         if connection.execute(publish["begin_version"], version | about).fetchone() is None:

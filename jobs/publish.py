@@ -11,7 +11,7 @@ import logging
 
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.mlflow_registry import move_alias
-from nearline.adapters.postgres import connect, queries
+from nearline.adapters.postgres import Connection, connect, queries
 from nearline.errors import DatabaseError, run_job
 from nearline.models.interest_model import InterestModel
 from nearline.run_folder import RunFolder
@@ -30,19 +30,27 @@ def main(argv: list[str] | None = None) -> int:
     publish = queries("publish")
     with connect(settings, autocommit=True) as connection:
         ledger = InterestLedger(connection, InterestModel.load(run.model), run.version)
-        if ledger.lock():  # if not, it is live already and the nearline job keeps it fresh
-            log.info("caught up with %d events that came during the rebuild", ledger.catch_up())
-        elif connection.execute(queries("refresh")["live"]).fetchone() is None:
-            raise DatabaseError(f"Another job writes the vectors of version {run.version}. Fix: wait for it to end.")
-        connection.execute(publish["refresh_popularity"])
-        reason = json.loads(run.judgement.read_text())["reason"]
-        connection.execute(
-            publish["promote"],
-            {"model_version": run.version, "by_whom": f"daily_training {run.name}", "because": reason},
-        )
+        live = connection.execute(queries("refresh")["live"]).fetchone()
+        if live != (run.version,):  # else this is a retry: it is served already, and the nearline job keeps it fresh
+            if not ledger.lock():
+                raise DatabaseError(
+                    f"Another job writes the vectors of version {run.version}. Fix: wait for it to end."
+                )
+            connection.execute(publish["refresh_popularity"])
+            about = {
+                "model_version": run.version,
+                "by_whom": f"daily_training {run.name}",
+                "because": json.loads(run.judgement.read_text())["reason"],
+            }
+            events = ledger.catch_up_and(lambda: _promote(connection, about))
+            log.info("caught up with %d events that came during the rebuild", events)
     move_alias(settings, run.version)
     log.info("version %d is live", run.version)
     return 0
+
+
+def _promote(connection: Connection, about: dict[str, object]) -> None:
+    connection.execute(queries("publish")["promote"], about)
 
 
 if __name__ == "__main__":

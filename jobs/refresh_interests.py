@@ -4,94 +4,115 @@ Reads what was committed since its cursor, refreshes the people concerned, and d
 Airflow pays for one task a minute and an event is in its vector within a second or two. A run that is started while
 another one drains loads its model and waits for the lock: it takes over at once, with no gap between the two.
 
-python jobs/refresh_interests.py --seconds 68
-python jobs/refresh_interests.py --once
+python jobs/refresh_interests.py                      drain for NEARLINE_DRAIN_SECONDS
+python jobs/refresh_interests.py --once               until nothing is unread
+python jobs/refresh_interests.py --shard 1            one share of the people, of NEARLINE_SHARDS
+python jobs/refresh_interests.py --rebuild            compute everybody's vector anew; also --users u1,u2 or --since
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import signal
+import threading
 import time
+from datetime import UTC, datetime
 
+import psutil
+
+from nearline.adapters.drain import LOCK_SECONDS, Drain
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.mlflow_registry import fetch_model
-from nearline.adapters.postgres import Connection, connect, queries
-from nearline.errors import run_job
+from nearline.adapters.postgres import connect, queries
+from nearline.errors import DatabaseError, InputError, run_job
 from nearline.settings import Settings
 
 log = logging.getLogger("nearline.refresh")
 
-POLL_SECONDS = 0.2
-LOCK_SECONDS = 30.0
-"""How long a run waits for the one before it to end; a second one waiting gives up, and the next minute tries again."""
-
 
 def main(argv: list[str] | None = None) -> int:
-    """Refresh until the time is over, going over to another version when one goes live; or once."""
+    """Drain, or replay; 0 also when another run is at it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, help="how long to drain (default: NEARLINE_DRAIN_SECONDS)")
     parser.add_argument("--once", action="store_true", help="stop as soon as nothing is unread")
+    parser.add_argument("--shard", type=int, default=0, help="which share of the people, from 0 (NEARLINE_SHARDS)")
+    parser.add_argument("--rebuild", action="store_true", help="compute all vectors of the live version anew")
+    parser.add_argument("--users", help="compute the vectors of some people anew: ids with commas between")
+    parser.add_argument("--since", help="compute those of people with events since a time such as 2026-11-01")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
+    if not 0 <= arguments.shard < settings.shards:
+        raise InputError(f"--shard: expected 0 to {settings.shards - 1} (NEARLINE_SHARDS), saw {arguments.shard}.")
+    if arguments.rebuild or arguments.users or arguments.since:
+        return _replay(settings, arguments.users.split(",") if arguments.users else None, _time(arguments.since))
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # Airflow ends a task with the first
+        signal.signal(number, lambda *_: stop.set())
+    began, began_at = time.monotonic(), datetime.now(UTC)
     seconds = settings.drain_seconds if arguments.seconds is None else arguments.seconds
-    deadline = time.monotonic() + (0.0 if arguments.once else seconds)
-    while True:
-        with connect(settings, autocommit=True) as connection:
-            version = _wait_for_live_version(connection, deadline)
-            if version is None:
-                log.info("no model is live yet: nothing to refresh. The daily training publishes the first one.")
-                return 0
-            # Here, not above: torch takes seconds to import, every minute, also before there is a model.
-            from nearline.models.interest_model import InterestModel
-
-            ledger = InterestLedger(connection, InterestModel.load(fetch_model(settings, version)), version)
-            log.info("version %d is live and loaded", version)
-            if not _lock(ledger, wait=0.0 if arguments.once else LOCK_SECONDS):
-                log.info("another run refreshes version %d: nothing to do", version)
-                return 0
-            if _drain(ledger, deadline):
-                return 0
-            log.info("another version went live: following it")
+    drain = Drain(
+        settings,
+        lambda version: _load(settings, version),
+        deadline=began + (0.0 if arguments.once else seconds),
+        stop=stop,
+        shard=arguments.shard,
+        shard_count=settings.shards,
+        wait_for_lock=0.0 if arguments.once else LOCK_SECONDS,
+    )
+    drain.run()
+    _sum_up(settings, drain, began, began_at)
+    return 0
 
 
-def _drain(ledger: InterestLedger, deadline: float) -> bool:
-    """Refresh until the deadline, and at least until nothing is unread; False: another version went live."""
-    events = people = 0
+def _load(settings: Settings, version: int):  # type: ignore[no-untyped-def]
+    # Here, not above: torch takes seconds to import, every minute, also before there is a model.
+    from nearline.models.interest_model import InterestModel
+
+    return InterestModel.load(fetch_model(settings, version))
+
+
+def _replay(settings: Settings, users: list[str] | None, since: datetime | None) -> int:
+    with connect(settings, autocommit=True) as connection:
+        live = connection.execute(queries("refresh")["live"]).fetchone()
+        if live is None:
+            raise DatabaseError("No model is live: there is nothing to replay. Fix: run the daily training first.")
+        model, people = _load(settings, live[0]), 0
+        for shard in range(settings.shards):
+            ledger = InterestLedger(connection, model, live[0], shard, settings.shards)
+            ledger.set_shards()
+            people += ledger.replay(users, since)
+    log.info("version %d: the vectors of %d people were computed anew", live[0], people)
+    return 0
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
     try:
-        while True:
-            new_events, new_people = ledger.step()
-            events, people = events + new_events, people + new_people
-            if new_events:
-                log.info("%d events of %d people", new_events, new_people)
-                continue
-            if time.monotonic() > deadline:
-                return True
-            if _live_version(ledger.connection) != ledger.model_version:
-                return False
-            time.sleep(POLL_SECONDS)
-    finally:
-        log.info("version %d: %d events, %d vectors", ledger.model_version, events, people)
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--since: expected a time such as 2026-11-01 or 2026-11-01T10:00Z, saw {text!r}.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _live_version(connection: Connection) -> int | None:
-    found = connection.execute(queries("refresh")["live"]).fetchone()
-    return found[0] if found else None
-
-
-def _wait_for_live_version(connection: Connection, deadline: float) -> int | None:
-    while (version := _live_version(connection)) is None and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-    return version
-
-
-def _lock(ledger: InterestLedger, wait: float) -> bool:
-    give_up = time.monotonic() + wait
-    while not ledger.lock():
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
+def _sum_up(settings: Settings, drain: Drain, began: float, began_at: datetime) -> None:
+    """A run's three lines: what it did, how late the vectors were, what it took."""
+    log.info(
+        "share %d of %d: %d events of %d people in %d batches",
+        drain.shard, drain.shard_count, drain.events, drain.people, drain.batches,
+    )  # fmt: skip
+    with connect(settings, autocommit=True) as connection:
+        found = connection.execute(
+            queries("refresh")["run_summary"], {"shard": drain.shard, "since": began_at}
+        ).fetchone() or (None, None, None, 0)
+    if found[0] is None:
+        log.info("lag: no event came")
+    else:
+        log.info("lag: p50 %.0f ms, p95 %.0f ms, longest %.0f ms; unread now: %d events", *found)
+    seconds, memory = time.monotonic() - began, psutil.Process().memory_info().rss / 2**20
+    log.info("took %.0f s, of them busy %.1f s; %.0f MiB of memory", seconds, drain.busy_seconds, memory)
 
 
 if __name__ == "__main__":

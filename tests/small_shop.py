@@ -26,6 +26,12 @@ class MeanOfHistory:
 
     history_length = 50
 
+    def read_as(self, kind: str, weight: float) -> str:
+        return kind
+
+    def item_vectors(self, item_ids: Sequence[str], texts: Sequence[str], trends: np.ndarray) -> np.ndarray:
+        return self.query_vectors(texts)
+
     def query_vectors(self, queries: Sequence[str]) -> np.ndarray:
         vectors = np.zeros((len(queries), DIM), np.float32)
         for row, query in enumerate(queries):
@@ -49,8 +55,11 @@ def vector_of(item_id: str) -> np.ndarray:
     return vector
 
 
-def open_shop(connection: Connection, version: int = 1) -> InterestLedger:
-    """Fill the catalogue, publish ``version`` with vectors and transitions, and return its ledger of interests."""
+def open_shop(connection: Connection, version: int = 1, *, live: bool = True) -> InterestLedger:
+    """Fill the catalogue, publish ``version`` with vectors and transitions, and return its ledger of interests.
+
+    Not ``live``: everything but the flip.
+    """
     for item_id in ITEMS:
         connection.execute(
             "insert into nearline_data.item (item_id, kind, title) values (%s, %s, %s) on conflict do nothing",
@@ -80,5 +89,6 @@ def open_shop(connection: Connection, version: int = 1) -> InterestLedger:
     connection.execute("select nearline_data._index_version(%s)", (version,))
     ledger = InterestLedger(connection, MeanOfHistory(), version)
     ledger.rebuild()
-    connection.execute("select nearline_data._promote(%s, 'test', 'it is a test')", (version,))
+    if live:
+        connection.execute("select nearline_data._promote(%s, 'test', 'it is a test')", (version,))
     return ledger

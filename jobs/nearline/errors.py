@@ -30,6 +30,10 @@ class DatabaseError(NearlineError):
     """Postgres cannot be reached, or is not in the state this version of Nearline needs."""
 
 
+class DatabaseUnreachable(DatabaseError):
+    """Postgres does not answer; it may do so in a moment."""
+
+
 class ModelError(NearlineError):
     """A model folder is missing, incomplete or of another shape."""
 

@@ -123,6 +123,8 @@ class Settings:
     history_length: int = _setting("NEARLINE_HISTORY_LENGTH", 50, _integer(1, 1000), "use a number such as 50")
     #: Seconds that one run of nearline_interests drains: a little more than its minute, so that the next takes over.
     drain_seconds: int = _setting("NEARLINE_DRAIN_SECONDS", 68, _integer(1, 3600), "use a number of seconds such as 68")
+    #: Shares into which people are divided, each refreshed by a task of its own: more than one process can do.
+    shards: int = _setting("NEARLINE_SHARDS", 1, _integer(1, 64), "use a number such as 2")
     #: Days of events, counted back from the newest, that stay in Postgres; older ones move to the archive.
     hot_days: int = _setting("NEARLINE_HOT_DAYS", 3650, _integer(1, 36500), "use a number of days such as 3650")
     #: Folder (any path Spark can write) of archived events. None: ``home``/archive.

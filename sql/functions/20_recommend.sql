@@ -13,55 +13,79 @@ returns table (
   , reason jsonb
   , model_version integer
   , as_of timestamptz
+  , events_folded integer
+  , lag interval
 )
 language sql stable security definer parallel safe
 begin atomic
     with live as materialized (
         select m.model_version, m.transition_weight, m.fallback_scale, m.newcomer_interest
+             , m.fold_keep, m.fold_gain, m.fold_span
         from nearline_data.live_version l
         join nearline_data.model_version m on m.model_version = l.model_version
-    ), recent as materialized (
-        -- The newest 25 events, read from the ledger itself: a click counts at the very next query.
-        -- Their decay follows nearline.core.transitions: exp(-position / 4) among events of the same sort.
-        select e.event_id, e.item_id, e.kind, left(e.text, 500) as text, k.weight, k.phrase
-             , exp((1 - row_number() over (
-                   partition by e.item_id is null order by e.occurred_at desc, e.event_id desc
-               )) / 4.0) as decay
-        from nearline_data.event e
-        join nearline_data.event_kind k on k.kind = e.kind
-        where e.user_id = for_user
-        order by e.occurred_at desc, e.event_id desc
-        limit 25
-    ), recent_vector as materialized (
-        select r.event_id, r.weight
-             , case when r.item_id is not null then (
-                   select v.vector from nearline_data.item_embedding v
-                   where v.model_version = (select l.model_version from live l) and v.item_id = r.item_id
-               ) else (
-                   select q.vector from nearline_data.query_embedding q
-                   where q.model_version = (select l.model_version from live l) and q.query = r.text
-               ) end as vector
-        from recent r
     ), stored as materialized (
-        select u.vector, u.updated_at
+        select u.vector, u.updated_at, u.position
         from nearline_data.user_interest u
         where u.user_id = for_user
           and u.model_version = (select l.model_version from live l)
+    ), newest as materialized (
+        -- From the ledger itself: a click counts at the very next query.
+        select e.event_id, e.item_id, e.kind, left(e.text, 500) as text, e.occurred_at, e.recorded_at
+             , coalesce(not pg_visible_in_snapshot(e.transaction_id, (select s.position from stored s)), true) as is_unseen
+        from nearline_data.event e
+        where e.user_id = for_user
+        order by e.occurred_at desc, e.event_id desc
+        limit 30
+    ), placed as materialized (
+        select n.event_id, n.item_id, n.kind, n.text, n.recorded_at, n.is_unseen, k.weight, k.phrase
+             , row_number() over (order by n.occurred_at desc, n.event_id desc) as place
+             -- Decay follows nearline.core.transitions: exp(-position / 4) among events of the same sort.
+             , exp((1 - row_number() over (
+                   partition by n.item_id is null order by n.occurred_at desc, n.event_id desc
+               )) / 4.0) as decay
+             , case when n.item_id is not null then (
+                   select v.vector from nearline_data.item_embedding v
+                   where v.model_version = (select l.model_version from live l) and v.item_id = n.item_id
+               ) else (
+                   select q.vector from nearline_data.query_embedding q
+                   where q.model_version = (select l.model_version from live l) and q.query = n.text
+               ) end as vector
+        from newest n
+        join nearline_data.event_kind k on k.kind = n.kind
+    ), recent as materialized (
+        select p.event_id, p.item_id, p.kind, p.text, p.weight, p.phrase, p.decay, p.vector
+        from placed p
+        where p.place <= 25
+    ), folded as materialized (
+        -- What the stored vector has not seen, by nearline.core.fold: sum of exp(-place / span) * sign * unit vector, over
+        -- the first 120 numbers, which are what an item means.
+        select count(*)::integer as events
+             , min(m.recorded_at) as oldest_at
+             , sum(l2_normalize(subvector(m.vector, 1, 120)) * array_fill(m.share, array[120])::vector(120)) as direction
+        from (
+            select u.vector, u.recorded_at
+                 , (sign(u.weight) * exp((1 - row_number() over (order by u.place)) / l.fold_span))::real as share
+            from placed u
+            cross join live l
+            where u.is_unseen and u.vector is not null
+        ) m
     ), interest as materialized (
-        -- Until the first vector is computed, what the person touched, by its meaning (the first 120 numbers), and what
-        -- newcomers want stand in for what they want.
-        select coalesce(
-                   (select s.vector from stored s)
-                 , l.newcomer_interest + touched.vector
-                 , l.newcomer_interest
-                 , touched.vector
-               ) as vector
+        -- Somebody without a vector begins as a newcomer, and what they touched counts in full.
+        select case when f.events = 0 then coalesce(s.vector, l.newcomer_interest)
+               else
+                   coalesce(
+                       s.vector * array_fill(power(l.fold_keep, f.events)::real, array[128])::vector(128)
+                     , l.newcomer_interest
+                     , array_fill(0::real, array[128])::vector(128)
+                   )
+                   + (f.direction || array_fill(0::real, array[8])::vector(8))
+                     * array_fill(
+                           (l.fallback_scale * case when s.vector is null then 1 else l.fold_gain end)::real, array[128]
+                       )::vector(128)
+               end as vector
         from live l
-        cross join lateral (
-            select l2_normalize(avg(subvector(v.vector, 1, 120)) || array_fill(0, array[8])::vector(8))
-                   * array_fill(l.fallback_scale, array[128])::vector(128) as vector
-            from recent_vector v where v.weight > 0
-        ) touched
+        cross join folded f
+        left join stored s on true
     ), seen as materialized (
         select e.item_id from nearline_data.event e where e.user_id = for_user and e.item_id is not null
         union
@@ -139,6 +163,8 @@ begin atomic
            ))
          , (select l.model_version from live l)
          , (select s.updated_at from stored s)
+         , (select f.events from folded f)
+         , (select coalesce(now() - f.oldest_at, '0') from folded f)
     from ranked r
     left join lateral (
         -- The events that speak most for the item: it often follows them, or means something similar. An item that
@@ -159,12 +185,11 @@ begin atomic
                      , c.decay * c.weight * (coalesce(c.follows, 0) + 0.1 * c.likeness) as strength
                 from (
                     select r2.event_id, r2.kind, r2.item_id, r2.text, r2.phrase, r2.decay, r2.weight
-                         , coalesce(1 - (subvector(v.vector, 1, 120) <=> subvector(r.vector, 1, 120)), 0) as likeness
+                         , coalesce(1 - (subvector(r2.vector, 1, 120) <=> subvector(r.vector, 1, 120)), 0) as likeness
                          , (select t.weight from nearline_data.item_transition t
                             where t.model_version = (select l.model_version from live l)
                               and t.item_id = r2.item_id and t.next_item_id = r.item_id) as follows
                     from recent r2
-                    join recent_vector v on v.event_id = r2.event_id
                     where r2.weight > 0
                 ) c
                 where c.likeness > 0 and (c.follows is not null or c.likeness > 0.3)
@@ -180,6 +205,6 @@ end;
 comment on function nearline.recommend is
 'What a person may want next, best first: items they have not touched, with a score and the reason.
 for_user: the id used in events; nobody by that name gets what newcomers take. max_items: at most 1000. item_kinds: null for all kinds mixed; for one list per kind call it once per kind. exclude: items to leave out.
-reason: "text" reads as a sentence, "because" names the events that speak most for the item with their shares. as_of: when the interest vector was written; null if there is none yet (newer events count all the same, through what usually follows them).
+reason: "text" reads as a sentence, "because" names the events that speak most for the item with their shares. as_of: when the interest vector was written; null if there is none yet. events_folded: how many newer events were folded into it for this answer, of the newest 30; a search counts once its words were read, a second later. lag: how long the oldest of them has waited for the vector.
   select * from nearline.recommend(for_user => ''u42'', max_items => 10);
   select * from nearline.recommend(for_user => ''u42'', item_kinds => array[''page'']);';

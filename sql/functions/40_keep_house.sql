@@ -26,6 +26,12 @@ begin
     delete from nearline_data.refresh_batch b where b.finished_at < now() - interval '1 day';
     get diagnostics dropped = row_count;
     return query select 'refresh batches forgotten', dropped;
+    delete from nearline_data.erased_user u where u.erased_at < now() - interval '1 day';
+    get diagnostics dropped = row_count;
+    return query select 'erasures forgotten', dropped;
+    delete from nearline_data.waiting_event w where not exists (select from nearline_data.event e where e.user_id = w.user_id);
+    get diagnostics dropped = row_count;
+    return query select 'waiting people forgotten', dropped;
     delete from nearline_data.rejected_row r where r.rejected_at < now() - interval '30 days';
     get diagnostics dropped = row_count;
     return query select 'rejected rows forgotten', dropped;

@@ -7,6 +7,7 @@ grant execute on function nearline.recommend, nearline.similar_items, nearline.r
 grant select on nearline.freshness, nearline.live_model, nearline.promotions to nearline_reader;
 
 grant execute on function nearline.record_event, nearline.record_exposure to nearline_writer;
+grant execute on function nearline.erase_user to nearline_engine;  -- too much for a web server
 -- Binary COPY of events by applications: they may add, not look.
 grant usage on schema nearline_data to nearline_writer;
 grant insert on nearline_data.event to nearline_writer;

@@ -1,10 +1,17 @@
 -- Blocks of embed_items, rebuild_interests and publish.
 
 -- begin_version --
-insert into nearline_data.model_version (model_version, mlflow_run_id, transition_weight, metrics)
-values (%(model_version)s, %(mlflow_run_id)s, %(transition_weight)s, %(metrics)s)
+insert into nearline_data.model_version (
+    model_version, mlflow_run_id, transition_weight, fold_keep, fold_gain, fold_span, metrics
+)
+values (
+    %(model_version)s, %(mlflow_run_id)s, %(transition_weight)s, %(fold_keep)s, %(fold_gain)s, %(fold_span)s, %(metrics)s
+)
 on conflict (model_version) do update
 set transition_weight = excluded.transition_weight
+  , fold_keep = excluded.fold_keep
+  , fold_gain = excluded.fold_gain
+  , fold_span = excluded.fold_span
   , metrics = excluded.metrics
 where model_version.mlflow_run_id = excluded.mlflow_run_id
 returning model_version;

@@ -1,80 +1,189 @@
--- Blocks of refresh_interests and rebuild_interests: interest vectors as a pure function of the ledger.
+-- Blocks of refresh_interests, rebuild_interests and publish: interest vectors as a pure function of the ledger.
 
 -- try_lock --
--- One refresh at a time for a version and shard; the lock goes with the session, however it ends.
+-- One run drains a version and shard at a time; the lock goes with the session, however it ends.
 select pg_try_advisory_lock(hashtext('nearline refresh'), %(model_version)s * 1024 + %(shard)s);
 
 -- live --
 select l.model_version from nearline_data.live_version l;
 
--- cursor --
-select c.position
-from nearline_data.cursor c
-where c.model_version = %(model_version)s and c.shard = %(shard)s;
+-- set_shards --
+select nearline_data._set_shards(%(model_version)s, %(shard_count)s);
 
--- watermark --
--- Everything below is committed or rolled back for good: no transaction can still bring an event below it.
-select pg_snapshot_xmin(pg_current_snapshot()) as position;
+-- cursor --
+-- Locked until the batch is written: nobody else writes vectors of these people meanwhile.
+select c.position::text
+from nearline_data.cursor c
+where c.model_version = %(model_version)s and c.shard = %(shard)s and c.shard_count = %(shard_count)s
+for update;
+
+-- look_at_cursor --
+select c.position::text
+from nearline_data.cursor c
+where c.model_version = %(model_version)s and c.shard = %(shard)s and c.shard_count = %(shard_count)s;
+
+-- has_cursor --
+select 1 from nearline_data.cursor c where c.model_version = %(model_version)s limit 1;
+
+-- lock_other_cursors --
+-- No vector of another version may overtake those that are about to go live.
+select c.position::text
+from nearline_data.cursor c
+where c.model_version <> %(model_version)s
+order by c.model_version, c.shard
+for update;
+
+-- snapshot --
+select pg_current_snapshot()::text;
 
 -- changed --
--- The oldest transactions first. A transaction is never split, so a batch may be larger than asked for.
-select e.user_id, e.transaction_id, extract(epoch from e.recorded_at)::double precision as recorded_at
-from nearline_data.event e
-where e.transaction_id >= %(from_position)s
-  and e.transaction_id < %(until_position)s
-order by e.transaction_id
-fetch first %(max_events)s rows with ties;
+-- What was committed since a position, the oldest transactions first; a transaction is never split. First those that
+-- were open then: they are few, and each is looked up by its number.
+with event as (
+    select e.user_id, e.transaction_id, e.recorded_at
+    from nearline_data.event e
+    where e.transaction_id = any (array(select pg_snapshot_xip(%(position)s::pg_snapshot)))
+      and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
+    union all
+    (
+        select e.user_id, e.transaction_id, e.recorded_at
+        from nearline_data.event e
+        where e.transaction_id >= pg_snapshot_xmax(%(position)s::pg_snapshot)
+          and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
+        order by e.transaction_id
+        fetch first %(max_events)s rows with ties
+    )
+)
+select e.user_id, e.transaction_id::text, extract(epoch from e.recorded_at)::double precision as recorded_at
+     , pg_current_snapshot()::text as position
+from event e
+union all
+select u.user_id, u.transaction_id::text, null, pg_current_snapshot()::text
+from nearline_data.erased_user u
+where not pg_visible_in_snapshot(u.transaction_id, %(position)s::pg_snapshot)
+  and nearline_data._shard_of(u.user_id, %(shard_count)s) = %(shard)s;
+
+-- stored_positions --
+select u.user_id, u.position::text
+from nearline_data.user_interest u
+where u.model_version = %(model_version)s and u.user_id = any (%(users)s);
 
 -- histories --
--- The newest events of each person up to a position, with the vectors of their items and queries; oldest first.
-select u.user_id, h.kind, extract(epoch from h.occurred_at)::double precision as occurred_at, h.vector, h.query
-from unnest(%(users)s::text[]) as u (user_id)
+-- The newest events of each person in a position, oldest first, as columns of bytes: times float8, codes of kinds
+-- int2, vectors as pgvector sends them (4 bytes of header, then float4). A comment is the mean of its item and its words.
+select u.user_id
+     , string_agg(float8send(extract(epoch from h.occurred_at)::double precision), ''::bytea order by h.occurred_at, h.event_id)
+           filter (where h.vector is not null) as times
+     , string_agg(int2send(h.kind_code::smallint), ''::bytea order by h.occurred_at, h.event_id)
+           filter (where h.vector is not null) as kinds
+     , string_agg(vector_send(h.vector), ''::bytea order by h.occurred_at, h.event_id)
+           filter (where h.vector is not null) as vectors
+     , array_agg(distinct h.text) filter (where h.text is not null and h.text_vector is null) as new_texts
+     , array_agg(distinct h.item_id) filter (where h.item_id is not null and h.item_vector is null) as unknown_items
+from unnest(%(users)s::text[], %(positions)s::pg_snapshot[]) as u (user_id, position)
 cross join lateral (
-    select e.event_id, e.kind, e.occurred_at
-         , case when e.item_id is null then left(e.text, 500) end as query
-         , case when e.item_id is not null then (
-               select v.vector from nearline_data.item_embedding v
-               where v.model_version = %(model_version)s and v.item_id = e.item_id
-           ) else (
-               select q.vector from nearline_data.query_embedding q
-               where q.model_version = %(model_version)s and q.query = left(e.text, 500)
-           ) end as vector
-    from nearline_data.event e
-    where e.user_id = u.user_id
-      and e.transaction_id < %(until_position)s
-    order by e.occurred_at desc, e.event_id desc
-    limit %(history_length)s
+    select e.event_id, e.occurred_at, e.item_id, k.kind_code, nullif(left(e.text, 500), '') as text
+         , i.vector as item_vector, q.vector as text_vector
+         , case
+               when i.vector is not null and q.vector is not null
+                   then (i.vector + q.vector) * array_fill(0.5::real, array[128])::vector(128)
+               when e.item_id is not null then i.vector
+               else q.vector
+           end as vector
+    from (
+        select n.event_id, n.occurred_at, n.item_id, n.kind, n.text
+        from nearline_data.event n
+        where n.user_id = u.user_id
+          and pg_visible_in_snapshot(n.transaction_id, u.position)
+        order by n.occurred_at desc, n.event_id desc
+        limit %(history_length)s
+    ) e
+    join unnest(%(kind_names)s::text[], %(kind_codes)s::integer[]) as k (kind, kind_code) on k.kind = e.kind
+    left join nearline_data.item_embedding i on i.model_version = %(model_version)s and i.item_id = e.item_id
+    left join nearline_data.query_embedding q
+        on q.model_version = %(model_version)s and q.query = nullif(left(e.text, 500), '')
 ) h
-order by u.user_id, h.occurred_at, h.event_id;
+group by u.user_id
+order by u.user_id;
 
--- save_query --
+-- kinds --
+select k.kind, k.weight from nearline_data.event_kind k order by k.kind;
+
+-- save_text --
 insert into nearline_data.query_embedding (model_version, query, vector)
-values (%(model_version)s, %(query)s, %(vector)s)
+values (%(model_version)s, %(text)s, %(vector)s)
 on conflict (model_version, query) do nothing;
 
--- save_interest --
--- Never replaces a vector that is true for a later position.
+-- set_aside --
+insert into nearline_data.rejected_row (subject, source, reason, content)
+values ('event', 'refresh_interests', %(reason)s, %(content)s);
+
+-- save_interests --
 insert into nearline_data.user_interest as old (model_version, user_id, vector, position, event_count, newest_event_at)
-values (%(model_version)s, %(user_id)s, %(vector)s, %(position)s, %(event_count)s, to_timestamp(%(newest_event_at)s))
+select %(model_version)s, n.user_id, n.vector, n.position::pg_snapshot, n.event_count, to_timestamp(n.newest_event_at)
+from unnest(
+    %(users)s::text[], %(vectors)s::vector[], %(positions)s::text[], %(event_counts)s::integer[]
+  , %(newest_event_at)s::double precision[]
+) as n (user_id, vector, position, event_count, newest_event_at)
 on conflict (model_version, user_id) do update
 set vector = excluded.vector
   , position = excluded.position
   , event_count = excluded.event_count
   , newest_event_at = excluded.newest_event_at
-  , updated_at = clock_timestamp()
-where old.position <= excluded.position;
+  , updated_at = clock_timestamp();
+
+-- forget_interests --
+-- Nothing is left of these people that the model could read: they were erased.
+delete from nearline_data.user_interest u
+where u.model_version = %(model_version)s and u.user_id = any (%(users)s);
+
+-- save_waiting --
+insert into nearline_data.waiting_event (item_id, user_id)
+select w.item_id, w.user_id
+from unnest(%(items)s::text[], %(users)s::text[]) as w (item_id, user_id)
+on conflict do nothing;
+
+-- take_arrived --
+-- People whose unknown items have a vector by now.
+delete from nearline_data.waiting_event w
+using nearline_data.item_embedding i
+where i.model_version = %(model_version)s
+  and i.item_id = w.item_id
+  and nearline_data._shard_of(w.user_id, %(shard_count)s) = %(shard)s
+returning w.user_id;
+
+-- new_items --
+-- Active items that came after the model, and have no vector yet. A load may have begun long before it was committed.
+select i.item_id, i.kind, i.title, i.description, i.attributes
+from nearline_data.item i
+where i.created_at > (
+          select m.created_at - interval '1 day' from nearline_data.model_version m where m.model_version = %(model_version)s
+      )
+  and i.is_active
+  and not exists (
+      select from nearline_data.item_embedding v where v.model_version = %(model_version)s and v.item_id = i.item_id
+  )
+order by i.created_at, i.item_id
+limit %(max_items)s;
+
+-- save_item --
+insert into nearline_data.item_embedding (model_version, item_id, kind, vector)
+values (%(model_version)s, %(item_id)s, %(kind)s, %(vector)s)
+on conflict do nothing;
 
 -- move_cursor --
 update nearline_data.cursor
-set position = %(position)s, moved_at = clock_timestamp()
-where model_version = %(model_version)s and shard = %(shard)s and position <= %(position)s;
+set position = %(position)s::pg_snapshot, moved_at = clock_timestamp()
+where model_version = %(model_version)s and shard = %(shard)s and shard_count = %(shard_count)s;
 
 -- log_batch --
-insert into nearline_data.refresh_batch (model_version, event_count, user_count, lag_ms)
+insert into nearline_data.refresh_batch (model_version, shard, event_count, user_count, seconds, lag_ms)
 values (
     %(model_version)s
+  , %(shard)s
   , %(event_count)s
   , %(user_count)s
+  , %(seconds)s
   , array(
         select ((extract(epoch from clock_timestamp()) - r.at) * 1000)::real
         from unnest(%(recorded_at)s::double precision[]) as r (at)
@@ -104,9 +213,52 @@ from nearline_data.model_version m
 where m.model_version = %(model_version)s;
 
 -- users --
-select distinct e.user_id from nearline_data.event e where e.transaction_id < %(until_position)s order by 1;
+select distinct e.user_id
+from nearline_data.event e
+where pg_visible_in_snapshot(e.transaction_id, %(position)s::pg_snapshot)
+  and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
+order by 1;
+
+-- users_since --
+select distinct e.user_id
+from nearline_data.event e
+where e.occurred_at >= %(since)s
+  and pg_visible_in_snapshot(e.transaction_id, %(position)s::pg_snapshot)
+  and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
+order by 1;
+
+-- users_of_shard --
+select distinct u.user_id
+from unnest(%(users)s::text[]) as u (user_id)
+where nearline_data._shard_of(u.user_id, %(shard_count)s) = %(shard)s
+order by 1;
 
 -- start_cursor --
-insert into nearline_data.cursor (model_version, shard, position)
-values (%(model_version)s, 0, %(position)s)
-on conflict (model_version, shard) do update set position = excluded.position, moved_at = now();
+with gone as (
+    delete from nearline_data.cursor c where c.model_version = %(model_version)s and c.shard > 0
+)
+insert into nearline_data.cursor (model_version, shard, shard_count, position)
+values (%(model_version)s, 0, 1, %(position)s::pg_snapshot)
+on conflict (model_version, shard) do update
+set position = excluded.position, shard_count = 1, moved_at = now();
+
+-- listen --
+listen nearline_event;
+
+-- try_wait --
+-- While this lock is held a writer says that it committed; a writer that has not committed yet keeps us from it.
+select pg_try_advisory_lock(hashtext('nearline waits'), 0);
+
+-- stop_waiting --
+select pg_advisory_unlock(hashtext('nearline waits'), 0);
+
+-- run_summary --
+-- Of one run: lag of its events, and what is unread in its share now.
+select percentile_cont(0.5) within group (order by l.ms)
+     , percentile_cont(0.95) within group (order by l.ms)
+     , max(l.ms)
+     , coalesce((select f.backlog_events from nearline.freshness f where f.shard = %(shard)s), 0)
+from nearline_data.refresh_batch b
+cross join unnest(b.lag_ms) as l (ms)
+where b.finished_at >= %(since)s
+  and b.shard = %(shard)s;

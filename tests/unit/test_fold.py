@@ -24,9 +24,11 @@ def test_the_newest_event_weighs_most_and_its_length_does_not_matter() -> None:
     np.testing.assert_array_equal(folded[LATENT:], INTEREST[LATENT:])
 
 
-def test_a_dislike_brings_nothing_in_but_is_an_event() -> None:
-    folded = Fold(0.5, 0.5, 2.0)(INTEREST, VECTORS[:1], np.array([-3.0]), 2.0)
-    np.testing.assert_allclose(folded, 0.5 * INTEREST, rtol=1e-6)
+def test_a_dislike_pushes_away_as_much_as_a_like_draws_near() -> None:
+    fold = Fold(0.5, 0.5, 2.0)
+    liked, disliked = (fold(INTEREST, VECTORS[:1], np.array([weight]), 2.0) for weight in (5.0, -3.0))
+    np.testing.assert_allclose(liked + disliked, INTEREST, rtol=1e-4, atol=1e-5)
+    assert (liked - disliked)[:LATENT] @ VECTORS[0, :LATENT] > 0
 
 
 def test_the_scale_makes_scores_of_unit_vectors_spread_by_one() -> None:

@@ -1,94 +1,127 @@
 """Interest vectors as a pure function of the event ledger, and the cursor that follows it.
 
-A vector is f(last N events of a person in transactions below a position). Nothing is accumulated, so a retry, a
-duplicate, a late event or a rebuild gives the same vector; and because the cursor moves in the transaction that writes
-the vectors, an event is neither lost nor counted twice whatever dies when.
+A vector is f(last N events of a person in a position), and a position is a snapshot of transactions
+(`nearline.core.position`). Nothing is accumulated, so a retry, a duplicate, a late event or a rebuild gives the same
+vector; and because the cursor moves in the transaction that writes the vectors, an event is neither lost nor counted
+twice whatever dies when. Whoever writes vectors holds the row of the cursor until the end of the transaction.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
+from pgvector import Vector
+from psycopg.types.json import Jsonb
 
+from nearline.adapters.history_reader import Encoder, HistoryReader, People
 from nearline.adapters.postgres import Connection, queries
 from nearline.core.behaviour import History
 from nearline.core.blend import scaled
 from nearline.core.fold import unit_scale
 from nearline.core.interest import DIM, catalogue_moments
-from nearline.errors import DatabaseError
+from nearline.core.position import Position
+from nearline.errors import DatabaseError, ModelError
 
 log = logging.getLogger("nearline.interests")
 
-USERS_A_BATCH = 500
+USERS_A_BATCH = 1000
 EVENTS_A_BATCH = 5000
 
 
-class Encoder(Protocol):
-    """What is needed of an interest model; `nearline.models.interest_model.InterestModel` is one."""
+class ShardsChanged(Exception):
+    """The people were divided anew, and this reader's share is no more; nothing is wrong."""
 
-    @property
-    def history_length(self) -> int:
-        """How many of a person's newest events are read."""
 
-    def query_vectors(self, queries: Sequence[str]) -> np.ndarray:
-        """Encode searches: float32 (n, DIM)."""
+class Step(NamedTuple):
+    """What one transaction did; ``events`` is 0 where there was nothing to do."""
 
-    def interests(self, histories: Sequence[History]) -> np.ndarray:
-        """Encode histories, also empty ones: float32 (n, DIM)."""
+    events: int
+    people: int
+    seconds: float
+    is_last: bool
+    """Whether all that was committed when it began has been read."""
 
 
 class InterestLedger:
-    """Writes the interest vectors of one model version; hold one at a time, see `lock`."""
+    """Writes the interest vectors of one model version, for one share of the people."""
 
-    def __init__(self, connection: Connection, model: Encoder, model_version: int) -> None:
+    def __init__(
+        self, connection: Connection, model: Encoder, model_version: int, shard: int = 0, shard_count: int = 1
+    ) -> None:
         self.connection = connection
         self.model = model
         self.model_version = model_version
-        self.shard = 0
+        self.shard, self.shard_count = shard, shard_count
         self._sql = queries("refresh")
+        self._reader = HistoryReader(connection, model, model_version)
         self._covariance: np.ndarray | None = None
 
     def lock(self) -> bool:
-        """Try to become the only writer of this version until the connection ends; False: another one is."""
+        """Try to become the one that drains this share until the connection ends; False: another one does."""
         return bool(self._one("try_lock")[0])
 
-    def step(self, max_events: int = EVENTS_A_BATCH) -> tuple[int, int]:
-        """Refresh the people of the oldest unread events, in one transaction.
-
-        Returns
-        -------
-        tuple of int
-            Events read and people refreshed; (0, 0) when there was nothing to do.
-        """
+    def set_shards(self) -> None:
+        """Divide the people as this ledger was told, where they are divided otherwise."""
         with self.connection.transaction():
-            found = self._rows("cursor")
-            if not found:
-                raise DatabaseError(
-                    f"Model version {self.model_version} has no cursor. Fix: run rebuild_interests for it first."
-                )
-            watermark = self._one("watermark")[0]
-            events = self._rows("changed", from_position=found[0][0], until_position=watermark, max_events=max_events)
-            # A full batch ends after its last transaction; a short one has read all there is below the watermark.
-            until = watermark if len(events) < max_events else str(int(events[-1][1]) + 1)
-            if not events:
-                return 0, 0  # and nothing written: an idle poll costs no transaction id
-            users = sorted({user for user, _, _ in events})
-            refreshed = self._refresh(users, until)
-            self._execute("move_cursor", position=until)
-            self._execute(
-                "log_batch", event_count=len(events), user_count=refreshed, recorded_at=[row[2] for row in events]
-            )
-        return len(events), refreshed
+            self._execute("set_shards")
+
+    def step(self, max_events: int = EVENTS_A_BATCH, then: Callable[[], None] | None = None) -> Step:
+        """Refresh the people of the oldest unread events, in one transaction; ``then`` is called at its end.
+
+        Raises
+        ------
+        ShardsChanged
+            When the people were divided anew.
+        DatabaseError
+            When the version was never rebuilt.
+        """
+        began = time.monotonic()
+        with self.connection.transaction():
+            position = self.position()
+            rows = self._rows("changed", position=str(position), max_events=max_events)
+            if rows:
+                until, is_last = _until(rows, position, max_events)
+                events = [row for row in rows if until.has(int(row[1]))]
+                people = self._refresh(sorted({row[0] for row in events}), until)
+                self._execute("move_cursor", position=str(until))
+                recorded = [row[2] for row in events if row[2] is not None]
+                seconds = time.monotonic() - began
+                if recorded:
+                    self._execute(
+                        "log_batch",
+                        event_count=len(recorded), user_count=people, seconds=seconds, recorded_at=recorded,
+                    )  # fmt: skip
+                found = Step(len(recorded), people, seconds, is_last)
+            else:
+                found = Step(0, 0, 0.0, True)  # and nothing written: an idle look costs no transaction id
+            if then:
+                then()
+        return found
 
     def catch_up(self) -> int:
         """Refresh until nothing is unread; returns the number of events read."""
         total = 0
-        while (events := self.step()[0]) > 0:
-            total += events
+        while True:
+            step = self.step()
+            total += step.events
+            if step.is_last:
+                return total
+
+    def catch_up_and(self, flip: Callable[[], None]) -> int:
+        """Catch up, and call ``flip`` in the transaction after which nothing of any other version is newer.
+
+        Returns the number of events read.
+        """
+        total = self.catch_up()
+        with self.connection.transaction():
+            self._rows("lock_other_cursors")  # their vectors stand still from here on
+            total += self.catch_up()
+            flip()
         return total
 
     def rebuild(self) -> int:
@@ -98,76 +131,102 @@ class InterestLedger:
         Returns the number of vectors.
         """
         self._measure_catalogue()
+        position = Position.parse(self._one("snapshot")[0])
+        everybody = [row[0] for row in self._rows("users", position=str(position))]
+        done = self._refresh_in_batches(everybody, position)
         with self.connection.transaction():
-            position = self._one("watermark")[0]
-            everybody = [row[0] for row in self._rows("users", until_position=position)]
-        done = 0
-        for batch in _batches(everybody, USERS_A_BATCH):
-            with self.connection.transaction():
-                done += self._refresh(batch, position)
-            log.info("%d of %d people", min(done, len(everybody)), len(everybody))
-        with self.connection.transaction():
-            self._execute("start_cursor", position=position)
+            self._execute("start_cursor", position=str(position))
         return done
 
-    def _refresh(self, users: Sequence[str], until: str) -> int:
-        """Compute and write the vectors of ``users`` as of a position; returns how many have one."""
+    def replay(self, users: Sequence[str] | None = None, since: datetime | None = None) -> int:
+        """Compute vectors anew as of the cursor: those of ``users``, of people with events ``since``, or everybody's.
+
+        They come out as they are, bit for bit, unless something else than this code has written them.
+        Returns the number of vectors.
+        """
+        position = str(self.position(lock=False))
+        if users is not None:
+            rows = self._rows("users_of_shard", users=list(users))
+        elif since is not None:
+            rows = self._rows("users_since", since=since, position=position)
+        else:
+            rows = self._rows("users", position=position)
+        return self._refresh_in_batches([row[0] for row in rows], None)
+
+    def take_arrived(self) -> int:
+        """Refresh the people whose unknown items have a vector by now; returns how many."""
+        with self.connection.transaction():
+            position = self.position()
+            users = sorted({row[0] for row in self._rows("take_arrived")})
+            return self._refresh(users, position) if users else 0
+
+    def position(self, *, lock: bool = True) -> Position:
+        """How far this share was read; with ``lock``, nobody else writes its vectors until the transaction ends."""
+        rows = self._rows("cursor" if lock else "look_at_cursor")
+        if rows:
+            return Position.parse(rows[0][0])
+        if self._rows("has_cursor"):
+            raise ShardsChanged
+        raise DatabaseError(
+            f"Model version {self.model_version} has no cursor. Fix: run rebuild_interests for it first."
+        )
+
+    def _refresh_in_batches(self, users: list[str], position: Position | None) -> int:
+        """Commit a batch at a time, as of a position or (None) of the cursor; returns the number of vectors."""
         done = 0
         for batch in _batches(users, USERS_A_BATCH):
-            names, histories = self._histories(batch, until)
-            vectors = self._scaled(self.model.interests(histories))
-            with self.connection.cursor() as cursor:
-                cursor.executemany(
-                    self._sql["save_interest"],
-                    [
-                        {
-                            "model_version": self.model_version,
-                            "user_id": name,
-                            "vector": vector,
-                            "position": until,
-                            "event_count": len(history),
-                            "newest_event_at": history.occurred_at[-1],
-                        }
-                        for name, history, vector in zip(names, histories, vectors, strict=True)
-                    ],
-                )
-            done += len(names)
+            with self.connection.transaction():
+                done += self._refresh(batch, position or self.position())
+            log.info("%d of %d people", min(done, len(users)), len(users))
         return done
 
-    def _histories(self, users: Sequence[str], until: str) -> tuple[list[str], list[History]]:
-        rows = self._rows(
-            "histories", users=list(users), until_position=until, history_length=self.model.history_length, binary=True
-        )
-        meant = self._query_vectors({row[4] for row in rows if row[3] is None and row[4] is not None})
-        names, histories = [], []
-        for name, events in groupby(rows, key=lambda row: row[0]):
-            # An item that the model does not know has no vector; its event waits in the ledger.
-            known = [
-                (kind, at, meant[query] if vector is None else vector)
-                for _, kind, at, vector, query in events
-                if vector is not None or query is not None
-            ]
-            if known:
-                kinds, times, vectors = zip(*known, strict=True)
-                names.append(name)
-                histories.append(History(np.stack(vectors).astype(np.float32), kinds, np.array(times)))
-        return names, histories
+    def _refresh(self, users: Sequence[str], position: Position) -> int:
+        """Compute and write vectors that know at least a position; returns how many people have one."""
+        done = 0
+        for batch in _batches(users, USERS_A_BATCH):
+            known = {user: Position.parse(text) for user, text in self._rows("stored_positions", users=list(batch))}
+            # Where shares of people changed hands a vector may know what this position does not: nothing is unlearnt.
+            positions = {user: position.join(known[user]) if user in known else position for user in batch}
+            people = self._reader.read(positions)
+            if people.without:
+                self._execute("forget_interests", users=people.without)
+            vectors = self._interests(people)
+            kept = [row for row, vector in enumerate(vectors) if vector is not None]
+            if kept:
+                self._execute(
+                    "save_interests",
+                    users=[people.names[row] for row in kept],
+                    vectors=[Vector(vectors[row]) for row in kept],
+                    positions=[str(positions[people.names[row]]) for row in kept],
+                    event_counts=[len(people.histories[row]) for row in kept],
+                    newest_event_at=[float(people.histories[row].occurred_at[-1]) for row in kept],
+                )
+            done += len(kept)
+        return done
 
-    def _query_vectors(self, texts: set[str]) -> dict[str, np.ndarray]:
-        """Encode searches that were never met before, once, and remember them."""
-        new = sorted(texts)
-        if not new:
-            return {}
-        vectors = self.model.query_vectors(new)
-        with self.connection.cursor() as cursor:
-            cursor.executemany(
-                self._sql["save_query"],
-                [
-                    {"model_version": self.model_version, "query": query, "vector": vector}
-                    for query, vector in zip(new, vectors, strict=True)
-                ],
-            )
-        return dict(zip(new, vectors, strict=True))
+    def _interests(self, people: People) -> list[np.ndarray | None]:
+        """Vectors as they are stored; None for somebody on whom the model fails, who is set aside with the reason."""
+        if not people.histories:
+            return []
+        try:
+            interests = self._finite(self.model.interests(people.histories))
+        except MemoryError:
+            raise
+        except Exception as problem:
+            if len(people.histories) > 1:
+                log.warning("%d people together failed (%r); each is tried alone", len(people.histories), problem)
+                alone = [People([name], [one], []) for name, one in zip(people.names, people.histories, strict=True)]
+                return [vector for person in alone for vector in self._interests(person)]
+            log.warning("somebody is set aside: the model failed on their events (%r)", problem)
+            reason = f"events: the model of version {self.model_version} failed on those of this person: {problem!r}"
+            self._execute("set_aside", reason=reason[:1000], content=Jsonb({"user_id": people.names[0]}))
+            return [None]
+        return list(self._scaled(interests))
+
+    def _finite(self, vectors: np.ndarray) -> np.ndarray:
+        if not np.isfinite(vectors).all():
+            raise ModelError("Expected finite interests, saw nan or infinity. Fix: train the model again.")
+        return vectors
 
     def _measure_catalogue(self) -> None:
         rows = self._rows("item_vectors", binary=True)
@@ -201,7 +260,18 @@ class InterestLedger:
         self.connection.execute(self._sql[name], self._values(values))
 
     def _values(self, values: dict[str, Any]) -> dict[str, Any]:
-        return {"model_version": self.model_version, "shard": self.shard, **values}
+        ours = {"model_version": self.model_version, "shard": self.shard, "shard_count": self.shard_count}
+        return {**ours, **values}
+
+
+def _until(rows: Sequence[tuple[Any, ...]], position: Position, max_events: int) -> tuple[Position, bool]:
+    """Where a batch ends: after its last transaction where it is full, else with all that was committed."""
+    now = Position.parse(rows[0][3])
+    # Erasures have no time of record, and are no part of the count.
+    new = [int(row[1]) for row in rows if row[2] is not None and int(row[1]) >= position.end]
+    if len(new) < max_events:
+        return now, True
+    return now.until(max(new)), False
 
 
 def _batches(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:

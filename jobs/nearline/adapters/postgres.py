@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 
 from nearline.adapters import embedded_postgres
-from nearline.errors import DatabaseError
+from nearline.errors import DatabaseError, DatabaseUnreachable
 from nearline.settings import Settings
 
 ENGINE = "nearline_engine"
@@ -70,8 +70,9 @@ def connect(settings: Settings, *, role: str | None = ENGINE, autocommit: bool =
     Raises
     ------
     DatabaseError
-        When the server cannot be reached, the role is not there or not granted, or pgvector is missing. The message
-        names host and database, never user or password.
+        When the role is not there or not granted, or pgvector is missing.
+    DatabaseUnreachable
+        When the server cannot be reached. The message names host and database, never user or password.
     """
     address = dsn(settings)
     place = conninfo_to_dict(address)
@@ -81,7 +82,7 @@ def connect(settings: Settings, *, role: str | None = ENGINE, autocommit: bool =
     except psycopg.OperationalError as problem:
         fix = "check NEARLINE_DSN and that the server runs" if settings.dsn else "start it with `make up`"
         reason = str(problem).splitlines()[0].rsplit("failed: ", maxsplit=1)[-1]
-        raise DatabaseError(f"Postgres at {where} cannot be reached: {reason}. Fix: {fix}.") from None
+        raise DatabaseUnreachable(f"Postgres at {where} cannot be reached: {reason}. Fix: {fix}.") from None
     try:
         if role:
             connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))

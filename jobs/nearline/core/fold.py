@@ -1,11 +1,12 @@
 """Bring an interest up to date with events it has not seen, without the model: cheap enough for every query.
 
-    u' = keep^k * u  +  gain * s * sum_p exp(-p / span) * [weight_p > 0] * v_p / |v_p|
+    u' = keep^k * u  +  gain * s * sum_p exp(-p / span) * sign(weight_p) * v_p / |v_p|
 
 with the k missing events counted from the newest, p = 0, v_p the meaning of their items, and s the scale at which the
 scores of a unit vector spread by 1 on average, as those of u do. It follows from the shape of the interest
 (`nearline.models.behaviour_model`): its mean part fades by exp(-1 / span) with an event and takes the new one in; what
-the transformer would say of it is missing. ``keep`` and ``gain`` are fitted on the validation window.
+the transformer would say of it is missing. What a person dislikes pushes away as much as what they like draws near.
+``keep`` and ``gain`` are fitted on the validation window.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Fold:
         ``vectors`` (k, DIM) of the missing events' items and ``weights`` (k,) of their kinds run from the oldest to the
         newest; more than the newest 30 are not read.
         """
-        meaning, liked = vectors[-MOST_EVENTS:, :LATENT], weights[-MOST_EVENTS:] > 0
+        meaning, signs = vectors[-MOST_EVENTS:, :LATENT], np.sign(weights[-MOST_EVENTS:])
         lengths = np.maximum(np.linalg.norm(meaning, axis=1, keepdims=True), 1e-9)
-        decay = np.exp(-np.arange(len(meaning))[::-1] / self.span) * liked
+        decay = np.exp(-np.arange(len(meaning))[::-1] / self.span) * signs
         folded = (interest * self.keep ** len(meaning)).astype(np.float32)
         folded[:LATENT] += (self.gain * scale * (decay @ (meaning / lengths))).astype(np.float32)
         return folded

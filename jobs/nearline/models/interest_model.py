@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from nearline.core.behaviour import UNKNOWN_KIND, History, gap_buckets
 from nearline.core.interest import DIM, LATENT, TRENDS, check_vectors
 from nearline.errors import ModelError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
-from nearline.models.text_model import TextModel, by_length, use_threads
+from nearline.models.text_model import TextModel, use_threads
 
-BATCH = 128
+BATCH = 32
+"""People computed together: more do not fit into a core's cache, and take longer each."""
+ROWS = 8
 FORMAT = 2
 """Of the folder; a folder of another format is refused."""
 
@@ -59,6 +62,9 @@ class InterestModel:
                 f"Expected one residual for each of {len(self._residual_row)} items and the kinds to begin with "
                 f"{UNKNOWN_KIND!r}, saw {len(self.residuals)} residuals and kinds {self.kinds[:1]}. Fix: train again."
             )
+        self._threads = ThreadPoolExecutor(
+            torch.get_num_threads(), "interests", initializer=torch.set_num_threads, initargs=(1,)
+        )
         self.text.eval().requires_grad_(False)
         self.behaviour.eval().requires_grad_(False)
 
@@ -156,25 +162,49 @@ class InterestModel:
         """Vectors of what people typed, float32 (n, DIM)."""
         return self.place_queries(self.text_vectors(queries))
 
-    @torch.inference_mode()
+    def read_as(self, kind: str, weight: float) -> str:
+        """The kind that an event is read as: its own, or for one that is new the known kind of the nearest weight.
+
+        So a new kind of dislike pushes away before the next training. ``weight`` is that of the kind.
+        """
+        known: dict[str, float] = self.notes.get("kind_weights", {})
+        if kind in self._kind_code or not known:
+            return kind
+        return min(sorted(known), key=lambda one: abs(known[one] - weight))
+
     def interests(self, histories: Sequence[History]) -> np.ndarray:
-        """Interest after the newest event of each history, float32 (n, DIM); of an empty one a newcomer's."""
+        """Interest after the newest event of each history, float32 (n, DIM); of an empty one a newcomer's.
+
+        A history gives the same bits whatever it is computed with, on the same machine: those of one length go
+        together, without padding, always a multiple of `ROWS` of them (a product of few rows takes another path), and
+        each batch is computed by one thread (several would cut it up by its size).
+        """
         interests = np.zeros((len(histories), DIM), dtype=np.float32)
         newest = [history.newest(self.history_length) for history in histories]
-        for rows in by_length([len(history) for history in newest], BATCH):
-            interests[rows] = self._batch([newest[row] for row in rows])
+
+        def compute(rows: np.ndarray) -> None:
+            filled = np.resize(rows, -(-len(rows) // ROWS) * ROWS)
+            interests[rows] = self._batch([newest[row] for row in filled])[: len(rows)]
+
+        list(self._threads.map(compute, same_length([len(history) for history in newest], BATCH)))
         return interests
 
+    @torch.inference_mode()
     def _batch(self, histories: list[History]) -> np.ndarray:
-        longest = max(len(history) for history in histories)
-        vectors = torch.zeros(len(histories), longest, LATENT)
-        kinds, gaps, mask = (torch.zeros(len(histories), longest, dtype=torch.long) for _ in range(3))
-        for row, history in enumerate(histories):
-            here = (row, slice(0, len(history)))
-            vectors[here] = torch.from_numpy(np.ascontiguousarray(history.vectors[:, :LATENT], dtype=np.float32))
-            kinds[here] = torch.tensor([self._kind_code.get(kind, 0) for kind in history.kinds])
-            gaps[here] = torch.from_numpy(gap_buckets(np.asarray(history.occurred_at, dtype=np.float64)))
-            mask[here] = 1
-        last = torch.tensor([len(history) for history in histories])
-        after: np.ndarray = self.behaviour(vectors, kinds, gaps, mask)[torch.arange(len(histories)), last].numpy()
+        vectors = np.stack([history.vectors[:, :LATENT] for history in histories])
+        kinds = np.array([[self._kind_code.get(kind, 0) for kind in history.kinds] for history in histories], np.int64)
+        gaps = np.stack([gap_buckets(np.asarray(history.occurred_at, np.float64)) for history in histories])
+        after: np.ndarray = self.behaviour.newest(*map(torch.from_numpy, (vectors, kinds, gaps))).numpy()
         return after
+
+
+def same_length(lengths: Sequence[int], most: int) -> Iterator[np.ndarray]:
+    """Rows of equal length, at most so many together: int64 each.
+
+    >>> [rows.tolist() for rows in same_length([3, 1, 3, 3], 2)]
+    [[1], [0, 2], [3]]
+    """
+    order = np.argsort(lengths, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(np.asarray(lengths)[order])) + 1):
+        for start in range(0, len(rows), most):
+            yield rows[start : start + most]

@@ -1,0 +1,188 @@
+"""Drain the ledger until the time is over: wait for events, refresh in batches that fit the load, ride out a restart.
+
+Waiting costs nothing: Postgres says when something was committed (LISTEN), and where that cannot pass, as through a
+pooler, a look at the ledger twice a second does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+
+from nearline.adapters.history_reader import Encoder
+from nearline.adapters.interest_ledger import EVENTS_A_BATCH, InterestLedger, ShardsChanged, Step
+from nearline.adapters.new_items import NewItems
+from nearline.adapters.postgres import Connection, connect, queries
+from nearline.errors import DatabaseUnreachable
+from nearline.settings import Settings
+
+log = logging.getLogger("nearline.refresh")
+
+LOOK_SECONDS = 0.5
+"""Between looks at the ledger while nothing is heard."""
+BUSY_SECONDS = 0.02
+"""Between looks while writers are under way: one of them commits in a moment."""
+SWEEP_SECONDS = 2.0
+"""Between looks for items that came after the model."""
+LOCK_SECONDS = 30.0
+"""How long a run waits for the one before it to end; a second one waiting gives up, and the next minute tries again."""
+BATCH_SECONDS = 0.5
+"""What a batch should take: its people wait for its last one."""
+MOST_EVENTS = 20_000
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.2, 5.0
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model of a version; it stays loaded when the connection is lost."""
+
+    version: int
+    model: Encoder
+
+
+class Drain:
+    """One run: the live version's events of one share of the people, from now until ``deadline`` (monotonic seconds).
+
+    ``load`` gives the model of a version; ``stop`` ends the run after the batch it is at.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[int], Encoder],
+        *,
+        deadline: float,
+        stop: threading.Event,
+        shard: int = 0,
+        shard_count: int = 1,
+        wait_for_lock: float = LOCK_SECONDS,
+    ) -> None:
+        self.settings = settings
+        self.deadline = deadline
+        self.stop = stop
+        self.shard, self.shard_count = shard, shard_count
+        self.events = self.people = self.batches = 0
+        self.busy_seconds = 0.0
+        self._load = load
+        self._loaded: Loaded | None = None
+        self._wait_for_lock = wait_for_lock
+        self._sql = queries("refresh")
+
+    def run(self) -> None:
+        """Drain until the deadline, and at least until nothing is unread; follow the live version.
+
+        Raises
+        ------
+        DatabaseUnreachable
+            When Postgres is still away at the deadline.
+        """
+        retry = FIRST_RETRY_SECONDS
+        while not self.stop.is_set():
+            try:
+                with connect(self.settings, autocommit=True) as connection:
+                    retry = FIRST_RETRY_SECONDS
+                    if self._drain(connection):
+                        return
+            except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnreachable) as problem:
+                # A batch that was under way is as if it never was.
+                if time.monotonic() + retry > self.deadline:
+                    raise DatabaseUnreachable(str(problem).strip()) from problem
+                log.warning("Postgres is away (%s): again in %.1f s", str(problem).splitlines()[0], retry)
+                self.stop.wait(retry)
+                retry = min(2 * retry, LAST_RETRY_SECONDS)
+
+    def _drain(self, connection: Connection) -> bool:
+        """Drain one version; False: another one is to be followed."""
+        version = self._live_version(connection)
+        while version is None and not self._is_over():
+            self.stop.wait(LOOK_SECONDS)
+            version = self._live_version(connection)
+        if version is None:
+            log.info("no model is live yet: nothing to refresh. The daily training publishes the first one.")
+            return True
+        if self._loaded is None or self._loaded.version != version:
+            self._loaded = Loaded(version, self._load(version))
+            log.info("version %d is live and loaded", version)
+        ledger = InterestLedger(connection, self._loaded.model, version, self.shard, self.shard_count)
+        if not self._lock(ledger):
+            log.info("another run refreshes version %d, share %d: nothing to do", version, self.shard)
+            return True
+        try:
+            ledger.set_shards()
+            connection.execute(self._sql["listen"])
+            return self._follow(ledger)
+        except ShardsChanged:
+            log.info("the people were divided anew, not into %d: ending", self.shard_count)
+            return True
+
+    def _follow(self, ledger: InterestLedger) -> bool:
+        size, swept = EVENTS_A_BATCH, 0.0
+        items = NewItems(ledger)
+        while True:
+            step = self._step(ledger, size)
+            if self.stop.is_set():
+                log.info("asked to stop: the batch is written, the next run goes on from here")
+                return True
+            if not step.is_last:
+                size = next_size(size, step.seconds)
+                continue
+            if time.monotonic() > swept + SWEEP_SECONDS:
+                if self._live_version(ledger.connection) != ledger.model_version:
+                    log.info("another version went live: following it")
+                    return False
+                swept = time.monotonic()
+                items.take(only_people=self.shard > 0)
+            if self._is_over():
+                return True
+            if not step.events:
+                self._wait(ledger, size)
+
+    def _step(self, ledger: InterestLedger, size: int) -> Step:
+        step = ledger.step(size)
+        if step.events:
+            self.events, self.people = self.events + step.events, self.people + step.people
+            self.batches, self.busy_seconds = self.batches + 1, self.busy_seconds + step.seconds
+        return step
+
+    def _wait(self, ledger: InterestLedger, size: int) -> None:
+        """Wait until something is committed, or for a while."""
+        connection = ledger.connection
+        if not connection.execute(self._sql["try_wait"]).fetchone()[0]:  # type: ignore[index]
+            self.stop.wait(BUSY_SECONDS)
+            return
+        try:
+            if not self._step(ledger, size).events:  # committed between the last look and the lock, and not announced
+                seconds = max(0.0, min(LOOK_SECONDS, self.deadline - time.monotonic()))
+                next(connection.notifies(timeout=seconds, stop_after=1), None)
+        finally:
+            connection.execute(self._sql["stop_waiting"])
+
+    def _is_over(self) -> bool:
+        return self.stop.is_set() or time.monotonic() > self.deadline
+
+    def _live_version(self, connection: Connection) -> int | None:
+        found = connection.execute(self._sql["live"]).fetchone()
+        return found[0] if found else None
+
+    def _lock(self, ledger: InterestLedger) -> bool:
+        give_up = time.monotonic() + self._wait_for_lock
+        while not ledger.lock():
+            if time.monotonic() > give_up or self.stop.is_set():
+                return False
+            self.stop.wait(BUSY_SECONDS)
+        return True
+
+
+def next_size(size: int, seconds: float) -> int:
+    """Events of the next full batch, after one that took so long: towards `BATCH_SECONDS`, at most doubled or halved.
+
+    >>> next_size(1000, 0.25), next_size(1000, 0.01), next_size(1000, 30.0), next_size(100, 30.0)
+    (2000, 2000, 500, 100)
+    """
+    share = min(2.0, max(0.5, BATCH_SECONDS / max(seconds, 1e-3)))
+    return int(min(MOST_EVENTS, max(100, size * share)))

@@ -1,0 +1,26 @@
+create or replace function nearline.erase_user(of_user text)
+returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    erased bigint;
+begin
+    if coalesce(of_user, '') = '' then
+        raise exception 'of_user is %, expected the id of a person or session', coalesce(quote_literal(of_user), 'null')
+            using errcode = '22023', hint = 'It is the id used in events.';
+    end if;
+    delete from nearline_data.event e where e.user_id = of_user;
+    get diagnostics erased = row_count;
+    delete from nearline_data.user_interest u where u.user_id = of_user;
+    delete from nearline_data.waiting_event w where w.user_id = of_user;
+    delete from nearline_data.exposure x where x.user_id = of_user;
+    delete from nearline_data.rejected_row r where r.content ->> 'user_id' = of_user;
+    -- A refresh that is at work on this person now is undone by the next one, which reads this.
+    insert into nearline_data.erased_user (user_id) values (of_user) on conflict do nothing;
+    return erased;
+end
+$$;
+comment on function nearline.erase_user is
+'Forgets a person: their events, interests and exposures; returns the number of events. Archived events and models trained before are not touched.
+  select nearline.erase_user(of_user => ''u42'');';
