@@ -13,7 +13,7 @@ from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.mlflow_registry import move_alias
 from nearline.adapters.postgres import Connection, connect, queries
 from nearline.errors import DatabaseError, run_job
-from nearline.models.interest_model import InterestModel
+from nearline.models.served_model import ServedModel
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     run = RunFolder(settings, arguments.run)
     publish = queries("publish")
     with connect(settings, autocommit=True) as connection:
-        ledger = InterestLedger(connection, InterestModel.load(run.model), run.version)
+        ledger = InterestLedger(connection, ServedModel(run.model), run.version)
         live = connection.execute(queries("refresh")["live"]).fetchone()
         if live != (run.version,):  # else this is a retry: it is served already, and the nearline job keeps it fresh
             if not ledger.lock():

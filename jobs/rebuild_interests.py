@@ -11,7 +11,7 @@ import logging
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import connect
 from nearline.errors import DatabaseError, run_job
-from nearline.models.interest_model import InterestModel
+from nearline.models.served_model import ServedModel
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings.from_env()
     run = RunFolder(settings, arguments.run)
     with connect(settings, autocommit=True) as connection:
-        ledger = InterestLedger(connection, InterestModel.load(run.model), run.version)
+        ledger = InterestLedger(connection, ServedModel(run.model), run.version)
         if not ledger.lock():
             raise DatabaseError(f"Another job writes the vectors of version {run.version}. Fix: wait for it to end.")
         people = ledger.rebuild()

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 import psutil
 
 from nearline.adapters.drain import LOCK_SECONDS, Drain
+from nearline.adapters.history_reader import Encoder
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.mlflow_registry import fetch_model
 from nearline.adapters.postgres import connect, queries
@@ -66,11 +67,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _load(settings: Settings, version: int):  # type: ignore[no-untyped-def]
+def _load(settings: Settings, version: int) -> Encoder:
     # Here, not above: torch takes seconds to import, every minute, also before there is a model.
-    from nearline.models.interest_model import InterestModel
+    from nearline.models.served_model import ServedModel
 
-    return InterestModel.load(fetch_model(settings, version))
+    model = ServedModel(fetch_model(settings, version))
+    model.load_text_model()
+    return model
 
 
 def _replay(settings: Settings, users: list[str] | None, since: datetime | None) -> int:

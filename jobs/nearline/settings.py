@@ -125,6 +125,8 @@ class Settings:
     drain_seconds: int = _setting("NEARLINE_DRAIN_SECONDS", 68, _integer(1, 3600), "use a number of seconds such as 68")
     #: Shares into which people are divided, each refreshed by a task of its own: more than one process can do.
     shards: int = _setting("NEARLINE_SHARDS", 1, _integer(1, 64), "use a number such as 2")
+    #: Seconds by which a run of nearline_interests may be late before Airflow raises an alert.
+    lag_budget: int = _setting("NEARLINE_LAG_BUDGET", 60, _integer(1, 3600), "use a number of seconds such as 60")
     #: Days of events, counted back from the newest, that stay in Postgres; older ones move to the archive.
     hot_days: int = _setting("NEARLINE_HOT_DAYS", 3650, _integer(1, 36500), "use a number of days such as 3650")
     #: Folder (any path Spark can write) of archived events. None: ``home``/archive.

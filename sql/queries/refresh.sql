@@ -68,43 +68,57 @@ select u.user_id, u.position::text
 from nearline_data.user_interest u
 where u.model_version = %(model_version)s and u.user_id = any (%(users)s);
 
+-- plan_histories --
+-- For this transaction: a person's newest events are read backwards along the index, partition by partition, until there
+-- are enough. Guessing from an average person, the planner would rather read and sort all that anybody ever did.
+select set_config('enable_sort', 'off', true);
+
 -- histories --
 -- The newest events of each person in a position, oldest first, as columns of bytes: times float8, codes of kinds
 -- int2, vectors as pgvector sends them (4 bytes of header, then float4). A comment is the mean of its item and its words.
-select u.user_id
-     , string_agg(float8send(extract(epoch from h.occurred_at)::double precision), ''::bytea order by h.occurred_at, h.event_id)
-           filter (where h.vector is not null) as times
-     , string_agg(int2send(h.kind_code::smallint), ''::bytea order by h.occurred_at, h.event_id)
-           filter (where h.vector is not null) as kinds
-     , string_agg(vector_send(h.vector), ''::bytea order by h.occurred_at, h.event_id)
-           filter (where h.vector is not null) as vectors
-     , array_agg(distinct h.text) filter (where h.text is not null and h.text_vector is null) as new_texts
-     , array_agg(distinct h.item_id) filter (where h.item_id is not null and h.item_vector is null) as unknown_items
+select u.user_id, a.times, a.kinds, a.vectors, a.new_texts, a.unknown_items
 from unnest(%(users)s::text[], %(positions)s::pg_snapshot[]) as u (user_id, position)
 cross join lateral (
-    select e.event_id, e.occurred_at, e.item_id, k.kind_code, nullif(left(e.text, 500), '') as text
-         , i.vector as item_vector, q.vector as text_vector
-         , case
-               when i.vector is not null and q.vector is not null
-                   then (i.vector + q.vector) * array_fill(0.5::real, array[128])::vector(128)
-               when e.item_id is not null then i.vector
-               else q.vector
-           end as vector
+    -- Aggregates take the rows of a sorted subquery in its order (PostgreSQL, functions-aggregate.html).
+    select string_agg(float8send(extract(epoch from h.occurred_at)::double precision), ''::bytea)
+               filter (where h.vector is not null) as times
+         , string_agg(int2send(h.kind_code::smallint), ''::bytea) filter (where h.vector is not null) as kinds
+         , string_agg(vector_send(h.vector), ''::bytea) filter (where h.vector is not null) as vectors
+         , array_agg(h.text) filter (where h.text is not null and h.text_vector is null) as new_texts
+         , array_agg(h.item_id) filter (where h.item_id is not null and h.item_vector is null) as unknown_items
     from (
-        select n.event_id, n.occurred_at, n.item_id, n.kind, n.text
-        from nearline_data.event n
-        where n.user_id = u.user_id
-          and pg_visible_in_snapshot(n.transaction_id, u.position)
-        order by n.occurred_at desc, n.event_id desc
-        limit %(history_length)s
-    ) e
-    join unnest(%(kind_names)s::text[], %(kind_codes)s::integer[]) as k (kind, kind_code) on k.kind = e.kind
-    left join nearline_data.item_embedding i on i.model_version = %(model_version)s and i.item_id = e.item_id
-    left join nearline_data.query_embedding q
-        on q.model_version = %(model_version)s and q.query = nullif(left(e.text, 500), '')
-) h
-group by u.user_id
-order by u.user_id;
+        select e.occurred_at, e.item_id, e.text, e.kind_code, e.item_vector, e.text_vector
+             , case
+                   when e.item_vector is not null and e.text_vector is not null
+                       then (e.item_vector + e.text_vector) * array_fill(0.5::real, array[128])::vector(128)
+                   when e.item_id is not null then e.item_vector
+                   else e.text_vector
+               end as vector
+        from (
+            select n.event_id, n.occurred_at, n.item_id, n.text
+                 , array_position(%(kinds)s::text[], n.kind) as kind_code
+                 -- Looked up one by one: a join would read all searches that were ever made.
+                 , (
+                       select i.vector from nearline_data.item_embedding i
+                       where i.model_version = %(model_version)s and i.item_id = n.item_id
+                   ) as item_vector
+                 , (
+                       select q.vector from nearline_data.query_embedding q
+                       where q.model_version = %(model_version)s and q.query = n.text
+                   ) as text_vector
+            from (
+                select w.event_id, w.occurred_at, w.item_id, w.kind, nullif(left(w.text, 500), '') as text
+                from nearline_data.event w
+                where w.user_id = u.user_id
+                  and pg_visible_in_snapshot(w.transaction_id, u.position)
+                order by w.occurred_at desc, w.event_id desc
+                limit %(history_length)s
+            ) n
+            offset 0  -- a fence: each is looked up once, however often it is named above
+        ) e
+        order by e.occurred_at, e.event_id
+    ) h
+) a;
 
 -- kinds --
 select k.kind, k.weight from nearline_data.event_kind k order by k.kind;
@@ -122,7 +136,7 @@ values ('event', 'refresh_interests', %(reason)s, %(content)s);
 insert into nearline_data.user_interest as old (model_version, user_id, vector, position, event_count, newest_event_at)
 select %(model_version)s, n.user_id, n.vector, n.position::pg_snapshot, n.event_count, to_timestamp(n.newest_event_at)
 from unnest(
-    %(users)s::text[], %(vectors)s::vector[], %(positions)s::text[], %(event_counts)s::integer[]
+    %(users)s::text[], %(vectors)b::vector[], %(positions)s::text[], %(event_counts)s::integer[]
   , %(newest_event_at)s::double precision[]
 ) as n (user_id, vector, position, event_count, newest_event_at)
 on conflict (model_version, user_id) do update

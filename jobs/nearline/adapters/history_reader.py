@@ -81,6 +81,7 @@ class HistoryReader:
     def _rows(self, positions: Mapping[str, Position]) -> list[tuple[Any, ...]]:
         kinds = self.connection.execute(self._sql["kinds"]).fetchall()
         self._kind_names = [self.model.read_as(kind, weight) for kind, weight in kinds]
+        self.connection.execute(self._sql["plan_histories"])
         with self.connection.cursor(binary=True) as cursor:
             return cursor.execute(
                 self._sql["histories"],
@@ -88,8 +89,7 @@ class HistoryReader:
                     "model_version": self.model_version,
                     "users": list(positions),
                     "positions": [str(position) for position in positions.values()],
-                    "kind_names": [kind for kind, _ in kinds],
-                    "kind_codes": list(range(len(kinds))),
+                    "kinds": [kind for kind, _ in kinds],
                     "history_length": self.model.history_length,
                 },
             ).fetchall()
@@ -130,6 +130,6 @@ def _history(times: bytes, kinds: bytes, vectors: bytes, names: Sequence[str]) -
     raw = np.frombuffer(vectors, np.uint8).reshape(-1, VECTOR_BYTES)[:, 4:]
     return History(
         raw.view(">f4").astype(np.float32),
-        [names[code] for code in np.frombuffer(kinds, ">i2")],
+        [names[code - 1] for code in np.frombuffer(kinds, ">i2").tolist()],
         np.frombuffer(times, ">f8").astype(np.float64),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from nearline.errors import DatabaseError, ModelError
 
 log = logging.getLogger("nearline.interests")
 
-USERS_A_BATCH = 1000
+USERS_A_BATCH = 500
 EVENTS_A_BATCH = 5000
 
 
@@ -59,6 +60,7 @@ class InterestLedger:
         self.shard, self.shard_count = shard, shard_count
         self._sql = queries("refresh")
         self._reader = HistoryReader(connection, model, model_version)
+        self._background = ThreadPoolExecutor(1, "interests")
         self._covariance: np.ndarray | None = None
 
     def lock(self) -> bool:
@@ -182,51 +184,62 @@ class InterestLedger:
 
     def _refresh(self, users: Sequence[str], position: Position) -> int:
         """Compute and write vectors that know at least a position; returns how many people have one."""
-        done = 0
+        done, before = 0, None
         for batch in _batches(users, USERS_A_BATCH):
-            known = {user: Position.parse(text) for user, text in self._rows("stored_positions", users=list(batch))}
-            # Where shares of people changed hands a vector may know what this position does not: nothing is unlearnt.
-            positions = {user: position.join(known[user]) if user in known else position for user in batch}
-            people = self._reader.read(positions)
-            if people.without:
-                self._execute("forget_interests", users=people.without)
-            vectors = self._interests(people)
-            kept = [row for row, vector in enumerate(vectors) if vector is not None]
-            if kept:
-                self._execute(
-                    "save_interests",
-                    users=[people.names[row] for row in kept],
-                    vectors=[Vector(vectors[row]) for row in kept],
-                    positions=[str(positions[people.names[row]]) for row in kept],
-                    event_counts=[len(people.histories[row]) for row in kept],
-                    newest_event_at=[float(people.histories[row].occurred_at[-1]) for row in kept],
-                )
-            done += len(kept)
-        return done
+            read = self._read(batch, position)
+            if before:
+                done += self._write(*before)
+            # Computed while Postgres looks for the next batch: it uses no connection.
+            before = (*read, self._background.submit(self.model.interests, read[0].histories))
+        return done + (self._write(*before) if before else 0)
 
-    def _interests(self, people: People) -> list[np.ndarray | None]:
+    def _read(self, users: Sequence[str], position: Position) -> tuple[People, dict[str, Position]]:
+        stored = self._rows("stored_positions", users=list(users))
+        parsed = {text: Position.parse(text) for text in {text for _, text in stored}}  # most have the same
+        known = {user: parsed[text] for user, text in stored}
+        # Where shares of people changed hands a vector may know what this position does not: nothing is unlearnt.
+        positions = {user: position.join(known[user]) if user in known else position for user in users}
+        return self._reader.read(positions), positions
+
+    def _write(self, people: People, positions: dict[str, Position], computed: Future[np.ndarray]) -> int:
+        if people.without:
+            self._execute("forget_interests", users=people.without)
+        vectors = self._vectors(people, computed)
+        kept = [row for row, vector in enumerate(vectors) if vector is not None]
+        if kept:
+            self._execute(
+                "save_interests",
+                users=[people.names[row] for row in kept],
+                vectors=[Vector(vectors[row]) for row in kept],
+                positions=[str(positions[people.names[row]]) for row in kept],
+                event_counts=[len(people.histories[row]) for row in kept],
+                newest_event_at=[float(people.histories[row].occurred_at[-1]) for row in kept],
+            )
+        return len(kept)
+
+    def _vectors(self, people: People, computed: Future[np.ndarray]) -> list[np.ndarray | None]:
         """Vectors as they are stored; None for somebody on whom the model fails, who is set aside with the reason."""
         if not people.histories:
             return []
         try:
-            interests = self._finite(self.model.interests(people.histories))
+            interests = _finite(computed.result())
         except MemoryError:
             raise
         except Exception as problem:
-            if len(people.histories) > 1:
-                log.warning("%d people together failed (%r); each is tried alone", len(people.histories), problem)
-                alone = [People([name], [one], []) for name, one in zip(people.names, people.histories, strict=True)]
-                return [vector for person in alone for vector in self._interests(person)]
-            log.warning("somebody is set aside: the model failed on their events (%r)", problem)
-            reason = f"events: the model of version {self.model_version} failed on those of this person: {problem!r}"
-            self._execute("set_aside", reason=reason[:1000], content=Jsonb({"user_id": people.names[0]}))
-            return [None]
+            log.warning("%d people together failed (%r); each is tried alone", len(people.histories), problem)
+            return [self._vector(name, one) for name, one in zip(people.names, people.histories, strict=True)]
         return list(self._scaled(interests))
 
-    def _finite(self, vectors: np.ndarray) -> np.ndarray:
-        if not np.isfinite(vectors).all():
-            raise ModelError("Expected finite interests, saw nan or infinity. Fix: train the model again.")
-        return vectors
+    def _vector(self, name: str, history: History) -> np.ndarray | None:
+        try:
+            interests = _finite(self.model.interests([history]))
+        except Exception as problem:
+            log.warning("somebody is set aside: the model failed on their events (%r)", problem)
+            reason = f"events: the model of version {self.model_version} failed on those of this person: {problem!r}"
+            self._execute("set_aside", reason=reason[:1000], content=Jsonb({"user_id": name}))
+            return None
+        vector: np.ndarray = self._scaled(interests)[0]
+        return vector
 
     def _measure_catalogue(self) -> None:
         rows = self._rows("item_vectors", binary=True)
@@ -272,6 +285,12 @@ def _until(rows: Sequence[tuple[Any, ...]], position: Position, max_events: int)
     if len(new) < max_events:
         return now, True
     return now.until(max(new)), False
+
+
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    if not np.isfinite(vectors).all():
+        raise ModelError("Expected finite interests, saw nan or infinity. Fix: train the model again.")
+    return vectors
 
 
 def _batches(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -66,6 +66,8 @@ class Ledger:
     ----------
     users, items, queries, kinds
         The names behind the codes; ``kinds[0]`` is `UNKNOWN_KIND`.
+    kind_weights
+        What each kind says about liking; the unknown one's is 1.
     user, item, query, kind
         int64 (n,): codes; item or query is -1 where the event has none.
     weight
@@ -78,6 +80,7 @@ class Ledger:
     items: Sequence[str]
     queries: Sequence[str]
     kinds: Sequence[str]
+    kind_weights: Sequence[float]
     user: np.ndarray
     item: np.ndarray
     query: np.ndarray
@@ -100,7 +103,8 @@ class Ledger:
     def only(self, chosen: np.ndarray) -> Ledger:
         """Return the chosen events (mask or ascending positions), with the same names."""
         columns = (self.user, self.item, self.query, self.kind, self.weight, self.time)
-        return Ledger(self.users, self.items, self.queries, self.kinds, *(column[chosen] for column in columns))
+        names = (self.users, self.items, self.queries, self.kinds, self.kind_weights)
+        return Ledger(*names, *(column[chosen] for column in columns))
 
 
 def make_ledger(
@@ -149,9 +153,24 @@ def make_ledger(
     tie = np.zeros(len(user), np.int64) if event_ids is None else np.unique(np.array(event_ids), return_inverse=True)[1]
     order = np.lexsort((kind, query, item, tie, time, user))
     order = order[(item[order] >= 0) | (query[order] >= 0)]
-    return Ledger(
-        users, list(catalogue), queries, vocabulary, *(c[order] for c in (user, item, query, kind, weight, time))
-    )
+    weights = [float(kind_weights.get(name, 1.0)) for name in vocabulary]
+    columns = (user, item, query, kind, weight, time)
+    return Ledger(users, list(catalogue), queries, vocabulary, weights, *(column[order] for column in columns))
+
+
+def nearest_kind(kind: str, weight: float, known: Mapping[str, float]) -> str:
+    """The kind that an event is read as: its own, or for one that is new the known kind of its sign and nearest weight.
+
+    So a new kind of dislike pushes away before the next training.
+
+    >>> known = {"view": 1.0, "like": 3.0, "hide": -3.0}
+    >>> nearest_kind("like", 3.0, known), nearest_kind("ban", -9.0, known), nearest_kind("wink", 2.5, known)
+    ('like', 'hide', 'like')
+    """
+    alike = {name: of for name, of in known.items() if (of < 0) == (weight < 0)}
+    if kind in known or not alike:
+        return kind
+    return min(sorted(alike), key=lambda name: abs(alike[name] - weight))
 
 
 def gap_buckets(occurred_at: np.ndarray) -> np.ndarray:

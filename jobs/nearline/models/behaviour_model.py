@@ -18,6 +18,7 @@ sentence is a learned one, so a person without any event has an interest too: wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ import torch
 from nearline.core.behaviour import GAP_BUCKETS
 from nearline.core.hyperparameters import BehaviourShape
 from nearline.core.interest import LATENT, TRENDS
-from nearline.models.blocks import last_state, transformer
+from nearline.models.blocks import transformer
 
 AXIS_SCALE = 0.1
 """Size of the projection at the start: scores then spread by about 1 over a catalogue."""
@@ -79,6 +80,11 @@ class BehaviourModel(torch.nn.Module):
         for weight in (self.projection.weight, self.kinds.weight, self.gaps.weight, self.opening):
             torch.nn.init.normal_(weight, std=0.02)
 
+    def weigh_kinds(self, weights: Sequence[float]) -> None:
+        """Have what speaks against an item push away from the start: a kind may be too rare to learn that."""
+        with torch.no_grad():
+            self.kind_share.copy_(torch.where(torch.tensor(weights) < 0, -1.0, 1.0))
+
     def start_from(self, text_vectors: torch.Tensor) -> None:
         """Take centre, scale and main axes from the catalogue's text vectors (n, text_width)."""
         self.text_centre.copy_(text_vectors.mean(0))
@@ -114,28 +120,6 @@ class BehaviourModel(torch.nn.Module):
         events = torch.arange(hidden.shape[1], device=hidden.device)[:, None]  # how many there are before each place
         trends = self.trends(hidden) + self.newcomer_trends / (1 + events)
         return torch.cat([self.output(hidden) + self.mean_scale * means, trends], dim=2)
-
-    def newest(self, vectors: torch.Tensor, kinds: torch.Tensor, gaps: torch.Tensor) -> torch.Tensor:
-        """Interest after the newest event, (n, DIM): the last column of `forward` where nobody's history is padded.
-
-        Half the work, and the same numbers but for rounding: the last block reads one place and not all.
-        """
-        count, length = kinds.shape
-        words = torch.cat([self.opening.expand(count, 1, LATENT), vectors + self.kinds(kinds) + self.gaps(gaps)], dim=1)
-        hidden = last_state(self.transformer, words)  # (n, LATENT)
-        interest = self.output(hidden)
-        if length:
-            interest = interest + self.mean_scale * self._faded_mean(vectors, kinds)
-        trends = self.trends(hidden) + self.newcomer_trends / (1 + length)
-        return torch.cat([interest, trends], dim=1)
-
-    def _faded_mean(self, vectors: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
-        """The last of `_faded_means`, (n, LATENT)."""
-        age = torch.arange(vectors.shape[1] - 1, -1, -1, device=vectors.device, dtype=vectors.dtype)
-        weight = torch.exp(-age / self.log_span.exp())
-        shares = weight / weight.sum() * self.kind_share[kinds]  # (n, t)
-        mean: torch.Tensor = (shares[:, None, :] @ vectors)[:, 0]
-        return mean
 
     def _faded_means(self, vectors: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
         """Mean of the words up to each, the newest weighing most: (n, t, LATENT)."""

@@ -50,34 +50,3 @@ def transformer(config: BehaviourConfig) -> torch.nn.Module:
             use_cache=False,
         )
     )
-
-
-def last_state(model: torch.nn.Module, words: torch.Tensor) -> torch.Tensor:
-    """Hidden state of the last place, (n, LATENT), of ``words`` (n, t, LATENT) without padding.
-
-    For GPT-2 what the last block would say of all other places is not computed: nothing reads it.
-    """
-    if not isinstance(model, GPT2Model):
-        found: torch.Tensor = model(inputs_embeds=words).last_hidden_state[:, -1]
-        return found
-    hidden = model.drop(words + model.wpe.weight[: words.shape[1]])
-    for block in model.h[:-1]:
-        hidden = block(hidden)
-        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-    last = model.h[-1]
-    normed = last.ln_1(hidden)
-    weight, bias = last.attn.c_attn.weight, last.attn.c_attn.bias  # (LATENT, 3 LATENT): query, key, value
-    width = words.shape[2]
-    query = torch.addmm(bias[:width], normed[:, -1], weight[:, :width])
-    both = normed @ weight[:, width:] + bias[width:]
-
-    def heads(rows: torch.Tensor) -> torch.Tensor:
-        return rows.view(len(words), -1, last.attn.num_heads, last.attn.head_dim).transpose(1, 2)
-
-    read = torch.nn.functional.scaled_dot_product_attention(
-        heads(query), heads(both[..., :width]), heads(both[..., width:])
-    )
-    newest = hidden[:, -1] + last.attn.c_proj(read.transpose(1, 2).reshape(len(words), width))
-    newest = newest + last.mlp(last.ln_2(newest))
-    state: torch.Tensor = model.ln_f(newest)
-    return state

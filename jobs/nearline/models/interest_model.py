@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from nearline.core.behaviour import UNKNOWN_KIND, History, gap_buckets
-from nearline.core.interest import DIM, LATENT, TRENDS, check_vectors
+from nearline.core.behaviour import UNKNOWN_KIND, History, nearest_kind
+from nearline.core.interest import DIM, LATENT, check_vectors
 from nearline.errors import ModelError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
+from nearline.models.model_folder import FORMAT, incomplete, read_description
+from nearline.models.newest_interest import NewestInterest
 from nearline.models.text_model import TextModel, use_threads
-
-BATCH = 32
-"""People computed together: more do not fit into a core's cache, and take longer each."""
-ROWS = 8
-FORMAT = 2
-"""Of the folder; a folder of another format is refused."""
 
 
 @dataclass
@@ -56,17 +51,14 @@ class InterestModel:
     def __post_init__(self) -> None:
         check_vectors(self.residuals, "residuals.npy", LATENT)
         self._residual_row = {item_id: row for row, item_id in enumerate(self.residual_item_ids)}
-        self._kind_code = {kind: code for code, kind in enumerate(self.kinds)}
         if len(self._residual_row) != len(self.residuals) or self.kinds[:1] != [UNKNOWN_KIND]:
             raise ModelError(
                 f"Expected one residual for each of {len(self._residual_row)} items and the kinds to begin with "
                 f"{UNKNOWN_KIND!r}, saw {len(self.residuals)} residuals and kinds {self.kinds[:1]}. Fix: train again."
             )
-        self._threads = ThreadPoolExecutor(
-            torch.get_num_threads(), "interests", initializer=torch.set_num_threads, initargs=(1,)
-        )
         self.text.eval().requires_grad_(False)
         self.behaviour.eval().requires_grad_(False)
+        self._newest = NewestInterest(self.behaviour.state_dict(), self.behaviour.config.as_dict(), self.kinds)
 
     @property
     def transition_weight(self) -> float:
@@ -89,19 +81,14 @@ class InterestModel:
         """
         folder = Path(folder)
         use_threads(threads)
+        described = read_description(folder)
         try:
-            described = json.loads((folder / "model.json").read_text())
-            if described["format"] != FORMAT:
-                raise ModelError(f"{folder}: expected format {FORMAT}, saw {described['format']}. Fix: train again.")
             behaviour = BehaviourModel(BehaviourConfig(**described["behaviour"]))
             behaviour.load_state_dict(torch.load(folder / "behaviour.pt", map_location="cpu", weights_only=True))
             ids = json.loads((folder / "residual_item_ids.json").read_text())
             residuals = np.load(folder / "residuals.npy", allow_pickle=False)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as problem:
-            raise ModelError(
-                f"Expected a complete model in {folder}: {type(problem).__name__}: {problem}. "
-                "Fix: run the daily training, or delete the folder so that it is fetched again."
-            ) from problem
+            raise incomplete(folder, problem) from problem
         text = TextModel.load(folder / "text", described["max_tokens"])
         return cls(text, behaviour, described["kinds"], ids, residuals, described["notes"])
 
@@ -139,9 +126,7 @@ class InterestModel:
 
     def place_queries(self, text_vectors: np.ndarray) -> np.ndarray:
         """Vectors of queries from what they say (n, text width), float32 (n, DIM)."""
-        with torch.inference_mode():
-            meant = self.behaviour.project(torch.from_numpy(np.ascontiguousarray(text_vectors))).numpy()
-        return np.concatenate([meant, np.zeros((len(meant), TRENDS), np.float32)], axis=1)
+        return self._newest.place_texts(text_vectors)
 
     def place_items(self, item_ids: Sequence[str], text_vectors: np.ndarray, trends: np.ndarray) -> np.ndarray:
         """Vectors of items, float32 (n, DIM), from what they say (n, text width) and how they do (n, TRENDS).
@@ -163,48 +148,9 @@ class InterestModel:
         return self.place_queries(self.text_vectors(queries))
 
     def read_as(self, kind: str, weight: float) -> str:
-        """The kind that an event is read as: its own, or for one that is new the known kind of the nearest weight.
-
-        So a new kind of dislike pushes away before the next training. ``weight`` is that of the kind.
-        """
-        known: dict[str, float] = self.notes.get("kind_weights", {})
-        if kind in self._kind_code or not known:
-            return kind
-        return min(sorted(known), key=lambda one: abs(known[one] - weight))
+        """The kind that an event is read as; see `nearline.core.behaviour.nearest_kind`."""
+        return nearest_kind(kind, weight, self.notes.get("kind_weights", {}))
 
     def interests(self, histories: Sequence[History]) -> np.ndarray:
-        """Interest after the newest event of each history, float32 (n, DIM); of an empty one a newcomer's.
-
-        A history gives the same bits whatever it is computed with, on the same machine: those of one length go
-        together, without padding, always a multiple of `ROWS` of them (a product of few rows takes another path), and
-        each batch is computed by one thread (several would cut it up by its size).
-        """
-        interests = np.zeros((len(histories), DIM), dtype=np.float32)
-        newest = [history.newest(self.history_length) for history in histories]
-
-        def compute(rows: np.ndarray) -> None:
-            filled = np.resize(rows, -(-len(rows) // ROWS) * ROWS)
-            interests[rows] = self._batch([newest[row] for row in filled])[: len(rows)]
-
-        list(self._threads.map(compute, same_length([len(history) for history in newest], BATCH)))
-        return interests
-
-    @torch.inference_mode()
-    def _batch(self, histories: list[History]) -> np.ndarray:
-        vectors = np.stack([history.vectors[:, :LATENT] for history in histories])
-        kinds = np.array([[self._kind_code.get(kind, 0) for kind in history.kinds] for history in histories], np.int64)
-        gaps = np.stack([gap_buckets(np.asarray(history.occurred_at, np.float64)) for history in histories])
-        after: np.ndarray = self.behaviour.newest(*map(torch.from_numpy, (vectors, kinds, gaps))).numpy()
-        return after
-
-
-def same_length(lengths: Sequence[int], most: int) -> Iterator[np.ndarray]:
-    """Rows of equal length, at most so many together: int64 each.
-
-    >>> [rows.tolist() for rows in same_length([3, 1, 3, 3], 2)]
-    [[1], [0, 2], [3]]
-    """
-    order = np.argsort(lengths, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(np.asarray(lengths)[order])) + 1):
-        for start in range(0, len(rows), most):
-            yield rows[start : start + most]
+        """Interest after the newest event of each history, float32 (n, DIM); of an empty one a newcomer's."""
+        return self._newest.interests(histories)

@@ -85,7 +85,10 @@ def train_interest_model(
     text_model.to("cpu")
     made = of_first(lambda: choices.made if choices else {})
     trained = assemble(trainer, text_model, data, made)
-    trained.notes = {**made, "trained_until": data.end, "validated_from": data.inner_end}
+    weights = dict(zip(data.ledger.kinds, data.ledger.kind_weights, strict=True))
+    trained.notes = {
+        **made, "kind_weights": weights, "trained_until": data.end, "validated_from": data.inner_end
+    }  # fmt: skip
     return trained
 
 
@@ -136,6 +139,7 @@ def starting_model(
             behaviour.newcomer_trends.zero_()
         return behaviour, champion.residual(data.item_ids)
     behaviour.start_from(torch.from_numpy(item_texts))
+    behaviour.weigh_kinds(data.ledger.kind_weights)
     return behaviour, np.zeros((len(data.item_ids), LATENT), np.float32)
 
 

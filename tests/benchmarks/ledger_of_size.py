@@ -1,0 +1,49 @@
+"""A ledger of any size, made by Postgres itself: items with random vectors, people with random histories."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nearline.adapters.postgres import Connection, copy_rows
+from nearline.core.interest import DIM
+
+DAYS = 700
+"""Events lie so far apart at most: some two years of monthly partitions."""
+
+
+def add_items(connection: Connection, count: int, seed: int = 7) -> np.ndarray:
+    """Make items i0, i1, ... with vectors of version 1, which is indexed; returns the vectors, float32 (count, DIM)."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(100, DIM))
+    vectors = (centres[rng.integers(100, size=count)] + 0.6 * rng.normal(size=(count, DIM))).astype(np.float32)
+    connection.execute(
+        "insert into nearline_data.item (item_id, kind, title)"
+        " select 'i' || n, 'item', 'Title ' || n from generate_series(0, %s) n",
+        (count - 1,),
+    )
+    connection.execute(
+        "insert into nearline_data.model_version (model_version, mlflow_run_id, transition_weight)"
+        " values (1, 'bench', 1)"
+    )
+    connection.execute("select nearline_data._create_version_partitions(1)")
+    copy_rows(
+        connection, "item_embedding", ["model_version", "item_id", "kind", "vector"],
+        ["int4", "text", "text", "vector"], ((1, f"i{n}", "item", vector) for n, vector in enumerate(vectors)),
+    )  # fmt: skip
+    connection.execute("select nearline_data._index_version(1)")
+    return vectors
+
+
+def add_people(connection: Connection, first: int, count: int, events: int, items: int) -> None:
+    """Make people u<first>, ... with ``events`` clicks each on items at random, spread over `DAYS`."""
+    connection.execute(
+        "select nearline_data._ensure_event_partitions(now() - make_interval(days => %s), now())", (DAYS + 1,)
+    )
+    connection.execute(
+        """insert into nearline_data.event (event_id, user_id, item_id, kind, occurred_at)
+           select 'e' || u || '-' || n, 'u' || u, 'i' || floor(random() * %(items)s)::integer, 'click',
+                  now() - random() * make_interval(days => %(days)s)
+           from generate_series(%(first)s, %(first)s + %(count)s - 1) u, generate_series(1, %(events)s) n""",
+        {"items": items, "days": DAYS, "first": first, "count": count, "events": events},
+    )
+    connection.execute("select nearline_data._analyze_ledger()")
