@@ -35,7 +35,7 @@ MAKE_PEERS_VENV = $(RUN) -m venv $(PEERS_VENV)
 INSTALL_PEERS = $(PEERS_RUN) -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install lock demo up down status clean migrate test lint tune bench bench-encode bench-quality bench-ablations
+.PHONY: help install lock demo up down status clean migrate test lint tune bench bench-encode bench-nearline bench-quality bench-ablations
 
 help:  ## List these commands
 	@echo "Nearline: a recommender in the Airflow, Spark, Postgres and MLflow you already have"
@@ -100,6 +100,10 @@ bench: $(READY)  ## Benchmarks, or one: make bench BENCH=recommend
 
 bench-encode: $(READY)  ## Encoding beside SentenceTransformer, and what its precision costs: make bench-encode [DATA=folder]
 	@$(RUN) tests/benchmarks/run.py encode
+
+bench-nearline: $(READY)  ## Freshness, throughput and growth of the nearline path: make bench-nearline [MINUTES=10] [SCALES=full]
+	@$(if $(MINUTES),MINUTES="$(MINUTES)") $(if $(SCALES),SCALES="$(SCALES)") \
+	  $(RUN) tests/benchmarks/run.py recording next_query refresh event_to_vector airflow_lag
 
 bench-quality: $(READY) $(if $(filter none,$(PEERS)),,$(PEERS_READY))  ## Quality beside peers: make bench-quality DATA=folder [PEERS=none] [PROTOCOL=loo]
 	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-quality DATA=folder" >&2; exit 1; }

@@ -1,8 +1,8 @@
 """Turn the newest events into interest vectors, for the model version that is live.
 
-Reads what was committed since its cursor, refreshes the people concerned, and drains until its time is over, so that
-Airflow pays for one task a minute and an event is in its vector within a second or two. A run that is started while
-another one drains loads its model and waits for the lock: it takes over at once, with no gap between the two.
+Reads what was committed since its cursor, refreshes the people concerned, and drains until the next run takes over, so
+that Airflow pays for one task a minute and an event is in its vector within a second or two. The next run loads its
+models first, says that it is ready, and has the lock a moment later: there is no gap between the two.
 
 python jobs/refresh_interests.py                      drain for NEARLINE_DRAIN_SECONDS
 python jobs/refresh_interests.py --once               until nothing is unread

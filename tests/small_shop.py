@@ -26,6 +26,9 @@ class MeanOfHistory:
 
     history_length = 50
 
+    def get_ready(self) -> None:
+        pass
+
     def read_as(self, kind: str, weight: float) -> str:
         return kind
 

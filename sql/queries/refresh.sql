@@ -4,6 +4,13 @@
 -- One run drains a version and shard at a time; the lock goes with the session, however it ends.
 select pg_try_advisory_lock(hashtext('nearline refresh'), %(model_version)s * 1024 + %(shard)s);
 
+-- try_lock_next --
+-- Held by a run that is ready and waits; the one that drains sees that, and ends.
+select pg_try_advisory_lock(hashtext('nearline refresh next'), %(model_version)s * 1024 + %(shard)s);
+
+-- unlock_next --
+select pg_advisory_unlock(hashtext('nearline refresh next'), %(model_version)s * 1024 + %(shard)s);
+
 -- live --
 select l.model_version from nearline_data.live_version l;
 

@@ -11,13 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from figure import Figure, percentile
+from untrained import untrained_model
 
 from nearline.adapters.postgres import connect
-from nearline.core.behaviour import UNKNOWN_KIND
-from nearline.core.interest import LATENT
-from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
-from nearline.models.interest_model import InterestModel
-from nearline.models.text_model import TextModel, text_model_folder
 from nearline.settings import Settings
 from small_shop import ITEMS, open_shop
 
@@ -27,11 +23,7 @@ SECONDS, EVENTS_A_SECOND, PEOPLE = 30, 50, 500
 
 def measure(settings: Settings) -> Iterator[Figure]:
     """Record events at a steady pace beside the draining job and read the lag of each from the ledger."""
-    text = TextModel.load(text_model_folder(settings.text_model))
-    behaviour = BehaviourModel(BehaviourConfig(text_width=text.width, kind_count=3))
-    residuals = np.zeros((0, LATENT), np.float32)
-    kinds = [UNKNOWN_KIND, "click", "search"]
-    InterestModel(text, behaviour, kinds, [], residuals, {}).save(settings.models_folder / "1")
+    untrained_model(settings).save(settings.models_folder / "1")
     with connect(settings, autocommit=True) as connection:
         open_shop(connection)
         began = time.monotonic()
@@ -46,6 +38,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
                 break
         start_seconds = time.monotonic() - began
         try:
+            _wait_for_the_text_model(connection)
             recorded = _record(connection, began=time.monotonic())
             time.sleep(3)
         finally:
@@ -57,21 +50,27 @@ def measure(settings: Settings) -> Iterator[Figure]:
     if len(lags) != recorded:
         raise RuntimeError(f"{recorded} events were recorded, {len(lags)} are in a vector")
     context = {"events": recorded, "events_a_second": EVENTS_A_SECOND, "people": PEOPLE, "searches": "1 in 10"}
-    # The job polls every 200 ms: an event waits for half of that on average, and for all of it at worst.
-    for share, target, least in ((0.5, 1000.0, 100.0), (0.95, 2000.0, 190.0)):
+    for share, target in ((0.5, 1000.0), (0.95, 2000.0)):
         yield Figure(
             name=f"event_to_vector_p{share * 100:.0f}",
             value=percentile(lags, share),
             unit="ms",
             better="lower",
             target=target,
-            reference=("the wait for the next poll alone", least),
             context=context,
         )
     yield Figure(
-        name="refresh_job_start", value=start_seconds, unit="s", better="lower", target=8.0,
+        name="refresh_job_start", value=start_seconds, unit="s", better="lower", target=4.0,
         context={"until": "model loaded, a poll of the ledger a moment later"},
     )  # fmt: skip
+
+
+def _wait_for_the_text_model(connection) -> None:  # type: ignore[no-untyped-def]
+    """A run that takes over from another has it; this one begins alone."""
+    connection.execute("select nearline.record_event('first', 'search', with_text => 'hiking')")
+    while connection.execute("select from nearline_data.refresh_batch").fetchone() is None:
+        time.sleep(0.1)
+    connection.execute("delete from nearline_data.refresh_batch")
 
 
 def _record(connection, began: float) -> int:  # type: ignore[no-untyped-def]

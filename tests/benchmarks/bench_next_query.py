@@ -37,7 +37,9 @@ def measure(settings: Settings) -> Iterator[Figure]:
         times: dict[bool, list[float]] = {True: [], False: []}
         for user in people * 3:  # the two sorts by turns, so that a busy machine is so for both
             began = time.perf_counter()
-            rows = connection.execute("select events_folded from nearline.recommend(for_user => %s)", (user,)).fetchall()
+            rows = connection.execute(
+                "select events_folded from nearline.recommend(for_user => %s)", (user,)
+            ).fetchall()
             times[rows[0][0] > 0].append(1000 * (time.perf_counter() - began))
     yield Figure(
         name="next_query_knows_the_event", value=changed / TRIALS, unit="share", better="higher", target=1.0,

@@ -1,4 +1,4 @@
-"""How many events a second applications can record: by COPY, and one by one from eight connections, triggers and all."""
+"""How many events a second applications can record: by COPY, and one by one from eight connections."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from figure import Figure
@@ -57,7 +58,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
         name="replay_users_a_second", value=everybody, unit="1/s", better="higher", target=2000.0,
         reference=("the model alone on the same batches", bare), context={**context, "people": rebuilt},
     )  # fmt: skip
-    for small, large in zip(scales, scales[1:], strict=False):
+    for small, large in pairwise(scales):
         yield Figure(
             name=f"refresh_seconds_a_user_from_{small}_to_{large}_people",
             value=found[small] / found[large],

@@ -30,8 +30,9 @@ def publish(connection: Connection, table: Transitions, vectors: np.ndarray) -> 
         "insert into nearline_data.item (item_id, kind, title) select i, 'item', i from unnest(%s::text[]) i", (IDS,)
     )
     connection.execute(
-        """insert into nearline_data.model_version (model_version, mlflow_run_id, transition_weight, fold_keep, fold_gain,
-               fold_span) values (1, 'r', %s, %s, %s, %s)""",
+        """insert into nearline_data.model_version
+               (model_version, mlflow_run_id, transition_weight, fold_keep, fold_gain, fold_span)
+           values (1, 'r', %s, %s, %s, %s)""",
         (WEIGHT, FOLD.keep, FOLD.gain, FOLD.span),
     )
     connection.execute("select nearline_data._create_version_partitions(1)")

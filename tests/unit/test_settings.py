@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nearline.adapters.airflow_environment import local_environment
 from nearline.errors import SettingsError
 from nearline.settings import Settings
 
@@ -57,3 +58,11 @@ def test_secrets_are_never_shown() -> None:
         Settings.from_env({"NEARLINE_DSN": "hush-hush"})
     assert "hush" not in str(caught.value)
     assert "hush" not in repr(Settings(dsn="postgresql://u:hush@h/d", mlflow_uri="http://u:hush@h"))
+
+
+def test_what_the_local_servers_are_told_reads_back_as_the_same_settings() -> None:
+    settings = Settings.from_env(
+        {"NEARLINE_HYPERPARAMETERS": '{"behaviour.learning_rate": 0.002}', "NEARLINE_SEED": "3"}
+    )
+    told = {name: value for name, value in local_environment(settings).items() if name.startswith("NEARLINE_")}
+    assert Settings.from_env(told) == settings

@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from nearline.errors import StackError
@@ -68,6 +69,11 @@ class AirflowApi:
     def run_state(self, dag_id: str, run_id: str) -> str:
         """State of a run: queued, running, success or failed."""
         return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{_quoted(run_id)}")["state"])
+
+    def run_starts(self, dag_id: str) -> list[float]:
+        """When the newest 100 runs of ``dag_id`` started, seconds since 1970, the oldest first."""
+        found = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=-start_date")["dag_runs"]
+        return sorted(datetime.fromisoformat(run["start_date"]).timestamp() for run in found if run["start_date"])
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """State of each task of a run, "none" before it is scheduled."""

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def local_environment(settings: Settings) -> dict[str, str]:
     """What every server of the local stack gets: this environment, `settings` as variables, and no telemetry."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEARLINE_", "AIRFLOW_"))}
     ours = {
-        f.metadata["variable"]: str(getattr(settings, f.name))
+        f.metadata["variable"]: json.dumps(value) if isinstance(value, Mapping) else str(value)
         for f in fields(settings)
-        if getattr(settings, f.name) is not None
+        if (value := getattr(settings, f.name)) is not None
     }
     programs = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), os.defpath]
     return {

@@ -29,8 +29,10 @@ BUSY_SECONDS = 0.02
 """Between looks while writers are under way: one of them commits in a moment."""
 SWEEP_SECONDS = 2.0
 """Between looks for items that came after the model."""
+SUCCESSOR_SECONDS = 0.25
+"""Between looks for a run that wants to take over."""
 LOCK_SECONDS = 30.0
-"""How long a run waits for the one before it to end; a second one waiting gives up, and the next minute tries again."""
+"""How long a run that is ready waits for the one before it, which is at a batch; then the next minute tries again."""
 BATCH_SECONDS = 0.5
 """What a batch should take: its people wait for its last one."""
 MOST_EVENTS = 20_000
@@ -109,7 +111,7 @@ class Drain:
             self._loaded = Loaded(version, self._load(version))
             log.info("version %d is live and loaded", version)
         ledger = InterestLedger(connection, self._loaded.model, version, self.shard, self.shard_count)
-        if not self._lock(ledger):
+        if not self._take_over(ledger):
             log.info("another run refreshes version %d, share %d: nothing to do", version, self.shard)
             return True
         try:
@@ -121,7 +123,7 @@ class Drain:
             return True
 
     def _follow(self, ledger: InterestLedger) -> bool:
-        size, swept = EVENTS_A_BATCH, 0.0
+        size, swept, looked = EVENTS_A_BATCH, 0.0, 0.0
         items = NewItems(ledger)
         while True:
             step = self._step(ledger, size)
@@ -131,6 +133,11 @@ class Drain:
             if not step.is_last:
                 size = next_size(size, step.seconds)
                 continue
+            if time.monotonic() > looked + SUCCESSOR_SECONDS:
+                if ledger.has_successor():
+                    log.info("the next run is ready and takes over")
+                    return True
+                looked = time.monotonic()
             if time.monotonic() > swept + SWEEP_SECONDS:
                 if self._live_version(ledger.connection) != ledger.model_version:
                     log.info("another version went live: following it")
@@ -169,13 +176,25 @@ class Drain:
         found = connection.execute(self._sql["live"]).fetchone()
         return found[0] if found else None
 
-    def _lock(self, ledger: InterestLedger) -> bool:
+    def _take_over(self, ledger: InterestLedger) -> bool:
+        """Become the one that drains: at once where nobody does, else when all that this run needs is loaded."""
+        if ledger.lock():
+            return True
+        if self._wait_for_lock <= 0:
+            return False
+        ledger.model.get_ready()
         give_up = time.monotonic() + self._wait_for_lock
-        while not ledger.lock():
-            if time.monotonic() > give_up or self.stop.is_set():
-                return False
-            self.stop.wait(BUSY_SECONDS)
-        return True
+        is_next = False
+        try:
+            while not ledger.lock():
+                is_next = is_next or ledger.lock_next()
+                if time.monotonic() > give_up or self.stop.is_set():
+                    return False
+                self.stop.wait(BUSY_SECONDS)
+            return True
+        finally:
+            if is_next:
+                ledger.unlock_next()
 
 
 def next_size(size: int, seconds: float) -> int:

@@ -28,6 +28,9 @@ class Encoder(Protocol):
     def history_length(self) -> int:
         """How many of a person's newest events are read."""
 
+    def get_ready(self) -> None:
+        """Load all that is still to be loaded."""
+
     def read_as(self, kind: str, weight: float) -> str:
         """Name of the kind that the model reads an event of a kind as, which may be new to it."""
 

@@ -67,6 +67,21 @@ class InterestLedger:
         """Try to become the one that drains this share until the connection ends; False: another one does."""
         return bool(self._one("try_lock")[0])
 
+    def lock_next(self) -> bool:
+        """Say that this run is ready to drain after the one that does; False: another one waits already."""
+        return bool(self._one("try_lock_next")[0])
+
+    def unlock_next(self) -> None:
+        """Take that back."""
+        self._rows("unlock_next")
+
+    def has_successor(self) -> bool:
+        """Whether another run is ready to drain this share."""
+        if self._one("try_lock_next")[0]:
+            self._rows("unlock_next")
+            return False
+        return True
+
     def set_shards(self) -> None:
         """Divide the people as this ledger was told, where they are divided otherwise."""
         with self.connection.transaction():

@@ -1,7 +1,7 @@
 """The interest model as the nearline job uses it: there in a second or two, and reads texts when some come.
 
-The text model takes several seconds to import and load. It is loaded beside the work; a search that comes before it is
-there waits for it, a click does not.
+The text model takes several seconds to import and load. It is loaded beside the work: what comes before it is there
+waits only if there is a search among it.
 """
 
 from __future__ import annotations
@@ -72,6 +72,10 @@ class ServedModel:
     def load_text_model(self) -> None:
         """Begin to load the text model in the background."""
         threading.Thread(target=lambda: self._text, name="text model", daemon=True).start()
+
+    def get_ready(self) -> None:
+        """Wait until texts can be read too."""
+        _ = self._text
 
     @property
     def _text(self) -> TextModel:

@@ -1,0 +1,151 @@
+"""Draining: told of a commit, handed over without a gap, stopped in good order, followed to another version."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from nearline.adapters.drain import Drain
+from nearline.adapters.postgres import Connection, connect
+from nearline.errors import DatabaseUnreachable
+from nearline.settings import Settings
+from small_shop import ITEMS, MeanOfHistory, open_shop
+
+PATIENCE = 20.0
+
+
+class Run:
+    """A drain in a thread of its own."""
+
+    def __init__(self, settings: Settings, seconds: float = 60.0, model: MeanOfHistory | None = None) -> None:
+        self.stop = threading.Event()
+        self.drain = Drain(
+            settings, lambda version: model or MeanOfHistory(), deadline=time.monotonic() + seconds, stop=self.stop
+        )
+        self.thread = threading.Thread(target=self.drain.run)
+
+    def __enter__(self) -> Run:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
+
+
+def wait_for(connection: Connection, user: str, version: int = 1) -> float:
+    """Seconds until somebody has a vector."""
+    began = time.monotonic()
+    while time.monotonic() < began + PATIENCE:
+        if connection.execute(
+            "select 1 from nearline_data.user_interest where user_id = %s and model_version = %s", (user, version)
+        ).fetchone():
+            return time.monotonic() - began
+        time.sleep(0.005)
+    raise AssertionError(f"{user} has no vector after {PATIENCE} s")
+
+
+def record(connection: Connection, user: str) -> None:
+    connection.execute("select nearline.record_event(%s, 'view', %s)", (user, ITEMS[0]))
+
+
+def test_a_commit_wakes_it(settings: Settings, connection: Connection) -> None:
+    open_shop(connection)
+    with Run(settings):
+        record(connection, "first")
+        wait_for(connection, "first")
+        time.sleep(0.3)  # nothing to do: it waits now
+        record(connection, "second")
+        assert wait_for(connection, "second") < 0.3, "told of the commit, and not at the next look"
+
+
+def test_without_notifications_it_looks(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_shop(connection)
+    with connect(settings, role=None, autocommit=True) as owner:
+        owner.execute("alter table nearline_data.event disable trigger event_announces_itself")
+    with Run(settings):
+        for number in range(3):
+            record(connection, f"u{number}")
+            wait_for(connection, f"u{number}")
+
+
+def test_the_next_run_takes_over_when_it_is_ready(settings: Settings, connection: Connection) -> None:
+    open_shop(connection)
+    is_loading, may_go_on = threading.Event(), threading.Event()
+
+    class Slow(MeanOfHistory):
+        def get_ready(self) -> None:
+            is_loading.set()
+            assert may_go_on.wait(PATIENCE)
+
+    with Run(settings) as old:
+        record(connection, "first")
+        wait_for(connection, "first")
+        with Run(settings, model=Slow()) as new:
+            assert is_loading.wait(PATIENCE)
+            record(connection, "second")
+            wait_for(connection, "second")
+            assert (old.drain.events, new.drain.events) == (2, 0), "the old one goes on meanwhile"
+            may_go_on.set()
+            old.thread.join(PATIENCE)
+            assert not old.thread.is_alive()
+            record(connection, "third")
+            wait_for(connection, "third")
+            assert (old.drain.events, new.drain.events) == (2, 1)
+
+
+def test_it_follows_the_live_version(settings: Settings, connection: Connection) -> None:
+    open_shop(connection)
+    new = open_shop(connection, 2, live=False)
+    with Run(settings):
+        record(connection, "first")
+        wait_for(connection, "first")
+        new.catch_up_and(lambda: connection.execute("select nearline_data._promote(2, 'test', 'test')") and None)
+        record(connection, "second")
+        wait_for(connection, "second", version=2)
+
+
+def test_a_run_that_is_asked_to_stop_ends_after_its_batch(settings: Settings, connection: Connection) -> None:
+    open_shop(connection)
+    record(connection, "first")
+
+    class Asks(MeanOfHistory):
+        def interests(self, histories):  # type: ignore[no-untyped-def]
+            run.stop.set()
+            return super().interests(histories)
+
+    run = Run(settings, model=Asks())
+    with run:
+        run.thread.join(PATIENCE)
+        assert not run.thread.is_alive()
+    assert wait_for(connection, "first") < 1.0
+
+
+def test_a_lost_connection_is_made_anew(settings: Settings, connection: Connection) -> None:
+    open_shop(connection)
+    with Run(settings) as run:
+        record(connection, "first")
+        wait_for(connection, "first")
+        with connect(settings, role=None, autocommit=True) as owner:
+            owner.execute(
+                """select pg_terminate_backend(pid) from pg_stat_activity
+                   where datname = current_database() and pid <> all (%s)""",
+                ([owner.info.backend_pid, connection.info.backend_pid],),
+            )
+        record(connection, "second")
+        wait_for(connection, "second")
+        assert run.drain.events == 2
+
+
+def test_a_database_that_stays_away_is_an_error_at_the_end(settings: Settings) -> None:
+    nowhere = Settings(home=settings.home, dsn="host=/nowhere dbname=nothing")
+    drain = Drain(
+        nowhere, lambda version: MeanOfHistory(), deadline=time.monotonic() + 0.5, stop=threading.Event()
+    )  # fmt: skip
+    with pytest.raises(DatabaseUnreachable, match="cannot be reached"):
+        drain.run()
