@@ -18,6 +18,7 @@ from nearline.adapters import postgres
 from nearline.adapters.snapshot import read_snapshot
 from nearline.adapters.spark import copy_to_postgres, session
 from nearline.adapters.spark_reader import read_items
+from nearline.adapters.version_tables import make_tables
 from nearline.core.trends import trends_of
 from nearline.errors import ModelError, run_job
 from nearline.run_folder import RunFolder
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     version = {"model_version": run.version}
     notes = json.loads((run.model / "model.json").read_text())["notes"]
     publish = postgres.queries("publish")
-    with postgres.connect(settings) as connection:
+    with postgres.connect(settings, autocommit=True) as connection:
         about = {
             "mlflow_run_id": registered["run_id"],
             **{name: notes[name] for name in ("transition_weight", "fold_keep", "fold_gain", "fold_span")},
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
                 f"Version {run.version} in this database came from another MLflow run than {registered['run_id']}. "
                 "Fix: use the MLflow server that this database was filled from, or another database."
             )
-        connection.execute(publish["create_partitions"], version)
+        make_tables(connection, run.version)
     spark = session(settings, "nearline embed_items")
     with postgres.connect(settings) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")

@@ -10,6 +10,7 @@ import logging
 import shutil
 
 from nearline.adapters.postgres import connect, queries
+from nearline.adapters.version_tables import drop_tables
 from nearline.errors import run_job
 from nearline.settings import Settings
 
@@ -28,8 +29,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
     with connect(settings, autocommit=True) as connection:
-        for what, how_many in connection.execute(queries("publish")["keep_house"], vars(arguments)).fetchall():
+        for what, how_many in connection.execute(queries("publish")["keep_house"]).fetchall():
             log.info("%-26s %d", what, how_many)
+        old = connection.execute(queries("publish")["old_versions"], vars(arguments)).fetchall()
+        for (version,) in old:
+            drop_tables(connection, version)
+        log.info("%-26s %d", "model versions dropped", len(old))
     for name, keep in KEEP.items():
         newest_first = sorted((settings.home / name).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
         for folder in newest_first[keep:]:

@@ -20,6 +20,7 @@ import time
 from datetime import UTC, datetime
 
 import psutil
+import psycopg
 
 from nearline.adapters.drain import LOCK_SECONDS, Drain
 from nearline.adapters.history_reader import Encoder
@@ -106,14 +107,18 @@ def _sum_up(settings: Settings, drain: Drain, began: float, began_at: datetime) 
         "share %d of %d: %d events of %d people in %d batches",
         drain.shard, drain.shard_count, drain.events, drain.people, drain.batches,
     )  # fmt: skip
-    with connect(settings, autocommit=True) as connection:
-        found = connection.execute(
-            queries("refresh")["run_summary"], {"shard": drain.shard, "since": began_at}
-        ).fetchone() or (None, None, None, 0)
-    if found[0] is None:
-        log.info("lag: no event came")
+    try:
+        with connect(settings, autocommit=True) as connection:
+            found = connection.execute(
+                queries("refresh")["run_summary"], {"shard": drain.shard, "since": began_at}
+            ).fetchone()
+    except (psycopg.Error, DatabaseError) as problem:
+        log.warning("lag: not known, Postgres is away (%s)", str(problem).splitlines()[0])
     else:
-        log.info("lag: p50 %.0f ms, p95 %.0f ms, longest %.0f ms; unread now: %d events", *found)
+        if found is None or found[0] is None:
+            log.info("lag: no event came")
+        else:
+            log.info("lag: p50 %.0f ms, p95 %.0f ms, longest %.0f ms; unread now: %d events", *found)
     seconds, memory = time.monotonic() - began, psutil.Process().memory_info().rss / 2**20
     log.info("took %.0f s, of them busy %.1f s; %.0f MiB of memory", seconds, drain.busy_seconds, memory)
 

@@ -7,14 +7,18 @@ talks to Airflow by its exit status: 0 done, 99 nothing to be done (shown as ski
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 REFUSED = 99
@@ -74,16 +78,35 @@ def python_job(
     task_id: str, *arguments: str, job: str | None = None, minutes: float = 60.0, **options: Any
 ) -> BashOperator:
     """Run a job of jobs/ in a Python process of its own; parameters as for `spark_job`."""
+    return BashOperator(env=_variables(arguments), **_python(task_id, job, len(arguments), minutes, options))
+
+
+def python_job_a_share(
+    task_id: str, shares: int, *, minutes: float = 60.0, **options: Any
+) -> BashOperator | MappedOperator:
+    """`python_job` for each share of the people, side by side, told ``--shard``; without shares the plain job."""
+    if shares == 1:
+        return python_job(task_id, minutes=minutes, **options)
+    arguments = [_variables(("--shard", str(share))) for share in range(shares)]
+    return BashOperator.partial(
+        map_index_template="share {{ task.env['ARGUMENT_1'] }}", **_python(task_id, None, 2, minutes, options)
+    ).expand(env=arguments)
+
+
+def _python(task_id: str, job: str | None, count: int, minutes: float, options: dict[str, Any]) -> dict[str, Any]:
+    words = [f'"$ARGUMENT_{number}"' for number in range(count)]
+    return {
+        "task_id": task_id,
+        "bash_command": " ".join(["exec", f'"{sys.executable}"', f'"{JOBS}/{job or task_id}.py"', *words]),
+        "append_env": True,
+        "skip_on_exit_code": REFUSED,
+        "do_xcom_push": False,
+        "execution_timeout": timedelta(minutes=minutes),
+        **RETRY,
+        **options,
+    }
+
+
+def _variables(arguments: Sequence[str]) -> dict[str, str]:
     # Values reach the job through variables: what a param holds is then never read as shell.
-    names = [f"ARGUMENT_{number}" for number in range(len(arguments))]
-    words = [f'"${name}"' for name in names]
-    return BashOperator(
-        task_id=task_id,
-        bash_command=" ".join(["exec", f'"{sys.executable}"', f'"{JOBS}/{job or task_id}.py"', *words]),
-        env=dict(zip(names, arguments, strict=True)),
-        append_env=True,
-        skip_on_exit_code=REFUSED,
-        do_xcom_push=False,
-        execution_timeout=timedelta(minutes=minutes),
-        **{**RETRY, **options},
-    )
+    return {f"ARGUMENT_{number}": argument for number, argument in enumerate(arguments)}

@@ -1,42 +1,47 @@
-create or replace function nearline_data._drop_version_partitions(of_version integer)
-returns void
+create or replace function nearline_data._drop_version_part(of_version integer, part text)
+returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    parent text;
+-- One part a transaction: dropping a partition keeps readers from its parent, and who holds one parent and waits for the
+-- next meets a reader who came the other way.
 begin
+    if part not in ('item_embedding', 'item_transition', 'query_embedding', 'user_interest') then
+        raise exception 'part is %, expected item_embedding, item_transition, query_embedding or user_interest', quote_literal(part)
+            using errcode = '22023';
+    end if;
     if exists (select from nearline_data.live_version l where l.model_version = of_version) then
         raise exception 'model version % is live', of_version
             using errcode = '55006', hint = 'Publish another version first.';
     end if;
-    foreach parent in array array['item_embedding', 'item_transition', 'query_embedding', 'user_interest'] loop
-        if to_regclass('nearline_data.' || parent || '_v' || of_version) is not null then
-            execute format('drop table nearline_data.%I', parent || '_v' || of_version);
-        end if;
-    end loop;
     delete from nearline_data.cursor c where c.model_version = of_version;
+    delete from nearline_data.waiting_event w where w.model_version = of_version;
+    if to_regclass('nearline_data.' || part || '_v' || of_version) is null then
+        return false;
+    end if;
+    execute format('drop table nearline_data.%I', part || '_v' || of_version);
+    return true;
 end
 $$;
-comment on function nearline_data._drop_version_partitions is 'Removes the vectors of a version that is not live; its row and its promotions stay.';
+comment on function nearline_data._drop_version_part is 'Removes one of the four tables of a version that is not live; its row and its promotions stay. False: it was gone.';
 
 create or replace function nearline_data._create_version_partitions(of_version integer)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Starts a version from nothing, whatever an earlier try that died has left.
 declare
     parent text;
 begin
-    perform nearline_data._drop_version_partitions(of_version);
     foreach parent in array array['item_embedding', 'item_transition', 'query_embedding', 'user_interest'] loop
-        execute format('create table nearline_data.%I partition of nearline_data.%I for values in (%s)', parent || '_v' || of_version, parent, of_version);
+        -- Attaching takes a lighter lock than "create table ... partition of": readers and writers go on.
+        execute format('create table nearline_data.%I (like nearline_data.%I including all)', parent || '_v' || of_version, parent);
         execute format('comment on table nearline_data.%I is %L', parent || '_v' || of_version, 'Model version ' || of_version || '.');
+        execute format('alter table nearline_data.%I attach partition nearline_data.%I for values in (%s)', parent, parent || '_v' || of_version, of_version);
     end loop;
 end
 $$;
-comment on function nearline_data._create_version_partitions is 'Makes empty partitions for a version that is to be loaded.';
+comment on function nearline_data._create_version_partitions is 'Makes empty partitions for a version that is to be loaded; what an earlier try left is to be dropped before.';
 
 create or replace function nearline_data._index_version(of_version integer)
 returns integer

@@ -12,8 +12,9 @@ begin
     end if;
     delete from nearline_data.event e where e.user_id = of_user;
     get diagnostics erased = row_count;
-    delete from nearline_data.user_interest u where u.user_id = of_user;
+    -- In the order in which a refresh takes them: the other way round the two could wait for each other.
     delete from nearline_data.waiting_event w where w.user_id = of_user;
+    delete from nearline_data.user_interest u where u.user_id = of_user;
     delete from nearline_data.exposure x where x.user_id = of_user;
     delete from nearline_data.rejected_row r where r.content ->> 'user_id' = of_user;
     -- A refresh that is at work on this person now is undone by the next one, which reads this.

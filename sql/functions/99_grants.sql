@@ -5,6 +5,7 @@ grant usage on schema nearline_data to nearline_engine;
 
 grant execute on function nearline.recommend, nearline.similar_items, nearline.recent_events to nearline_reader;
 grant select on nearline.freshness, nearline.live_model, nearline.promotions to nearline_reader;
+grant execute on function nearline_data._shard_of to nearline_reader;  -- nearline.freshness calls it as its reader
 
 grant execute on function nearline.record_event, nearline.record_exposure to nearline_writer;
 grant execute on function nearline.erase_user to nearline_engine;  -- too much for a web server

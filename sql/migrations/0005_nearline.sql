@@ -27,6 +27,14 @@ comment on column nearline_data.model_version.fold_keep is 'What is left of an i
 comment on column nearline_data.model_version.fold_gain is 'Weight of the newest such event, in parts of a whole interest; fitted in training.';
 comment on column nearline_data.model_version.fold_span is 'Events over which that weight falls to a third.';
 
+-- The moment of the insert: in a transaction that has been open for long, what happened just now is not in the future.
+alter table nearline_data.event alter column recorded_at set default clock_timestamp();
+comment on column nearline_data.event.recorded_at is 'When it was written.';
+
+-- Dropped part by part now.
+drop function if exists nearline_data._drop_version_partitions(integer);
+drop function if exists nearline_data._keep_house(integer);
+
 alter table nearline_data.refresh_batch
     add column shard integer not null default 0
   , add column seconds real not null default 0;
@@ -34,11 +42,15 @@ comment on column nearline_data.refresh_batch.shard is 'The share of people it w
 comment on column nearline_data.refresh_batch.seconds is 'How long it took.';
 
 create table nearline_data.waiting_event (
-    item_id text not null
+    model_version integer not null
+  , item_id text not null
   , user_id text not null
-  , primary key (item_id, user_id)
+  , primary key (model_version, item_id, user_id)
 );
+create index waiting_event_user_id_idx on nearline_data.waiting_event (user_id);
+comment on index nearline_data.waiting_event_user_id_idx is 'Erasing a person.';
 comment on table nearline_data.waiting_event is 'People who did something with an item that has no vector yet: refreshed as soon as it has one.';
+comment on column nearline_data.waiting_event.model_version is 'The version whose vector it waits for.';
 comment on column nearline_data.waiting_event.item_id is 'The item.';
 comment on column nearline_data.waiting_event.user_id is 'The person.';
 

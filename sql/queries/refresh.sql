@@ -40,34 +40,41 @@ where c.model_version <> %(model_version)s
 order by c.model_version, c.shard
 for update;
 
+-- adopt_ledger --
+select nearline_data._adopt_ledger();
+
 -- snapshot --
 select pg_current_snapshot()::text;
 
 -- changed --
--- What was committed since a position, the oldest transactions first; a transaction is never split. First those that
--- were open then: they are few, and each is looked up by its number.
+-- What was committed between two positions, the oldest transactions first; a transaction is never split. First those that
+-- were open then: they are few, and each is looked up by its number. ``now`` was taken by a statement before this one: a
+-- statement is planned before it takes its snapshot, and would miss a partition that is attached in between.
 with event as (
     select e.user_id, e.transaction_id, e.recorded_at
     from nearline_data.event e
     where e.transaction_id = any (array(select pg_snapshot_xip(%(position)s::pg_snapshot)))
+      and pg_visible_in_snapshot(e.transaction_id, %(now)s::pg_snapshot)
       and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
     union all
     (
         select e.user_id, e.transaction_id, e.recorded_at
         from nearline_data.event e
         where e.transaction_id >= pg_snapshot_xmax(%(position)s::pg_snapshot)
+          and e.transaction_id < pg_snapshot_xmax(%(now)s::pg_snapshot)
+          and pg_visible_in_snapshot(e.transaction_id, %(now)s::pg_snapshot)
           and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
         order by e.transaction_id
         fetch first %(max_events)s rows with ties
     )
 )
 select e.user_id, e.transaction_id::text, extract(epoch from e.recorded_at)::double precision as recorded_at
-     , pg_current_snapshot()::text as position
 from event e
 union all
-select u.user_id, u.transaction_id::text, null, pg_current_snapshot()::text
+select u.user_id, u.transaction_id::text, null
 from nearline_data.erased_user u
 where not pg_visible_in_snapshot(u.transaction_id, %(position)s::pg_snapshot)
+  and pg_visible_in_snapshot(u.transaction_id, %(now)s::pg_snapshot)
   and nearline_data._shard_of(u.user_id, %(shard_count)s) = %(shard)s;
 
 -- stored_positions --
@@ -154,13 +161,19 @@ set vector = excluded.vector
   , updated_at = clock_timestamp();
 
 -- forget_interests --
--- Nothing is left of these people that the model could read: they were erased.
+-- Nothing is left of these people that the model could read: they were erased, or wait for all of their items.
+with waits as (
+    delete from nearline_data.waiting_event w
+    where w.model_version = %(model_version)s
+      and w.user_id = any (%(users)s)
+      and not exists (select from nearline_data.event e where e.user_id = w.user_id)
+)
 delete from nearline_data.user_interest u
 where u.model_version = %(model_version)s and u.user_id = any (%(users)s);
 
 -- save_waiting --
-insert into nearline_data.waiting_event (item_id, user_id)
-select w.item_id, w.user_id
+insert into nearline_data.waiting_event (model_version, item_id, user_id)
+select %(model_version)s, w.item_id, w.user_id
 from unnest(%(items)s::text[], %(users)s::text[]) as w (item_id, user_id)
 on conflict do nothing;
 
@@ -168,7 +181,8 @@ on conflict do nothing;
 -- People whose unknown items have a vector by now.
 delete from nearline_data.waiting_event w
 using nearline_data.item_embedding i
-where i.model_version = %(model_version)s
+where w.model_version = %(model_version)s
+  and i.model_version = %(model_version)s
   and i.item_id = w.item_id
   and nearline_data._shard_of(w.user_id, %(shard_count)s) = %(shard)s
 returning w.user_id;

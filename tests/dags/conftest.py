@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="nearline-airflow-"))
@@ -32,3 +35,22 @@ def airflow_database() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture(scope="module")
+def client(airflow_database: None) -> Iterator[TestClient]:
+    """Airflow's own app, with the plugin that it finds itself."""
+    from airflow.api_fastapi.app import create_app
+
+    with TestClient(create_app(apps="core"), follow_redirects=False) as client:
+        yield client
+
+
+@pytest.fixture
+def token(client: TestClient) -> str:
+    """What Airflow gives to somebody who logs in."""
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+    passwords = json.loads(Path(SimpleAuthManager.get_generated_password_file()).read_text())
+    login = client.post("/auth/token", json={"username": "admin", "password": passwords["admin"]})
+    return str(login.json()["access_token"])

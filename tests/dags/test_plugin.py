@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import html
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,26 +15,16 @@ from fastapi.testclient import TestClient
 from nearline.adapters.airflow_environment import postgres_connection
 from nearline.adapters.postgres import Connection
 from nearline.settings import Settings
+from nearline_airflow.reader import Unreadable, reader
+from nearline_airflow.words import shown
+from small_shop import open_shop
 
 HOSTILE = "<script>alert('x')</script>"
 
 
-@pytest.fixture(scope="module")
-def client(airflow_database: None) -> Iterator[TestClient]:
-    """Airflow's own app, with the plugin that it finds itself."""
-    from airflow.api_fastapi.app import create_app
-
-    with TestClient(create_app(apps="core"), follow_redirects=False) as client:
-        yield client
-
-
 @pytest.fixture
-def logged_in(client: TestClient) -> Iterator[TestClient]:
-    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
-
-    passwords = json.loads(Path(SimpleAuthManager.get_generated_password_file()).read_text())
-    login = client.post("/auth/token", json={"username": "admin", "password": passwords["admin"]})
-    client.cookies.set("_token", login.json()["access_token"])
+def logged_in(client: TestClient, token: str) -> Iterator[TestClient]:
+    client.cookies.set("_token", token)
     yield client
     client.cookies.clear()
 
@@ -115,14 +108,71 @@ def test_a_missing_connection_is_said(logged_in: TestClient, monkeypatch: pytest
     assert "nearline_postgres" in answer.text
 
 
+def test_shares_and_what_was_folded_are_shown(
+    logged_in: TestClient, page_database: Settings, connection: Connection
+) -> None:
+    ledger = open_shop(connection)
+    connection.execute("select nearline.record_event('u1', 'view', 'hiking-page-1')")
+    ledger.step()
+    connection.execute("select nearline_data._set_shards(1, 2)")
+    connection.execute("select nearline.record_event('u1', 'view', 'hiking-page-2')")
+    answer = logged_in.get("/nearline/", params={"user": "u1"})
+    assert answer.status_code == 200
+    shares = table(answer.text, "freshness")[2:]
+    assert [row[0] for row in shares] == ["0 of 2", "1 of 2"]
+    assert sorted(row[1] for row in shares) == ["0", "1"]
+    assert sorted(row[9] for row in shares) == ["0", "1"]  # into vectors in the last hour
+    assert {row[2] for row in shares if row[1] == "0"} == {"—"}
+    head, first, *_ = table(answer.text, "recommendations")
+    assert head[5:] == ["vector of", "newer events folded in", "lag"]
+    assert (first[5][-4:], first[6]) == (" UTC", "1")
+    assert re.fullmatch(r"\d+ ms|\d+\.\d s", first[7])
+    assert 'href="metrics"' in answer.text
+
+
+def table(page: str, name: str) -> list[list[str]]:
+    """The words of a table of the page, row by row."""
+    (body,) = re.findall(rf'<table id="{name}">(.*?)</table>', page, re.DOTALL)
+    rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
+    return [[html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "—"),
+        (timedelta(milliseconds=105), "105 ms"),
+        (timedelta(seconds=2.34), "2.3 s"),
+        (timedelta(seconds=95), "1 min 35 s"),
+        (timedelta(hours=3, minutes=20), "3 h 20 min"),
+        (timedelta(days=2, hours=5), "2 days 5 h"),
+        (Decimal("0.00"), "0"),
+        (Decimal("12345.60"), "12,346"),
+        (3.59412, "3.594"),
+        (1204, "1,204"),
+        (datetime(2026, 11, 22, 2, 3, 4, tzinfo=UTC), "2026-11-22 02:03:04 UTC"),
+    ],
+)
+def test_values_are_words(value: object, words: str) -> None:
+    assert shown(value) == words
+
+
 def test_the_page_cannot_write(page_database: Settings, airflow_database: None) -> None:
     import psycopg
 
-    from nearline_airflow.page import _reader
-
-    with _reader() as connection:
+    with reader() as connection:
         assert connection.execute("select current_user as name").fetchone() == {"name": "nearline_reader"}
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("create table public.stolen ()")
-    with _reader() as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with pytest.raises(Unreadable, match="permission denied"), reader() as connection:
         connection.execute("select * from nearline_data.event")
+
+
+def test_a_slow_postgres_is_said_as_such(page_database: Settings, airflow_database: None) -> None:
+    def read_slowly() -> None:
+        with reader() as connection:
+            connection.execute("set local statement_timeout = '10ms'")
+            connection.execute("select pg_sleep(1)")
+
+    with pytest.raises(Unreadable, match="more than five seconds"):
+        read_slowly()

@@ -86,6 +86,22 @@ def test_params_reach_the_jobs(dag: DAG) -> None:
         assert {task.render_template(word, context) for word in words} <= allowed
 
 
+def test_shares_of_people_are_mapped_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("NEARLINE_SHARDS", "20")
+    file = REPOSITORY / "dags" / "nearline_interests.py"
+    dag = DagBag(dag_folder=str(file), bundle_name="test").dags["nearline_interests"]
+    (task,) = dag.tasks
+    assert (task.task_id, task.operator_class, task.is_mapped) == ("refresh_interests", BashOperator, True)
+    assert (dag.max_active_runs, dag.max_active_tasks) == (2, 20)  # Airflow's own limit would be 16 at a time
+    assert (task.retries, task.partial_kwargs["append_env"], task.partial_kwargs["skip_on_exit_code"]) == (0, True, 99)
+    assert task.execution_timeout <= dag.dagrun_timeout
+    assert task.partial_kwargs["bash_command"].endswith('/jobs/refresh_interests.py" "$ARGUMENT_0" "$ARGUMENT_1"')
+    told = [list(env.values()) for env in task.expand_input.value["env"]]
+    assert told == [["--shard", str(share)] for share in range(20)]
+
+
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)
 def test_no_dag_file_imports_another(path: Path) -> None:
     siblings = {other.stem for other in DAG_FILES}

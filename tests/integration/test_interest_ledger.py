@@ -294,3 +294,27 @@ def test_a_flip_leaves_no_vector_behind_the_version_before(settings: Settings, c
     assert late, "the old version must wait while the new one goes live"
     assert new.position(lock=False).join(late[0]) == new.position(lock=False)
     assert connection.execute("select model_version from nearline.live_model").fetchone() == (2,)
+
+
+def test_a_ledger_that_came_from_another_server_is_adopted(connection: Connection) -> None:
+    ledger = open_shop(connection)
+    record_many(connection, 20)
+    ledger.catch_up()
+    before = vectors(connection)
+    far = 10**9  # the transactions of the server that the dump was taken from
+    connection.execute(
+        "update nearline_data.event set transaction_id = (transaction_id::text::bigint + %s)::text::xid8", (far,)
+    )
+    for table in ("cursor", "user_interest"):
+        connection.execute(f"update nearline_data.{table} set position = '{far}:{far}:'".encode())
+    record_many(connection, 1, seed=1)
+    ledger.rebuild()
+    record_many(connection, 5, seed=2)
+    assert ledger.catch_up() == 5
+    after = vectors(connection)
+    ledger.replay()
+    assert all(np.array_equal(after[user], vector) for user, vector in vectors(connection).items())
+    assert before.keys() <= after.keys()
+    assert connection.execute("select backlog_events from nearline.freshness").fetchone() == (0,)
+    ((folded,),) = connection.execute("select distinct events_folded from nearline.recommend('u1')").fetchall()
+    assert folded == 0

@@ -102,7 +102,7 @@ def test_every_object_has_a_comment(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("nearline_reader", {"recommend", "similar_items", "recent_events"}),
+        ("nearline_reader", {"recommend", "similar_items", "recent_events", "_shard_of"}),
         ("nearline_writer", {"record_event", "record_exposure"}),
     ],
 )

@@ -76,7 +76,10 @@ class HistoryReader:
         waiting = [(item, row[0]) for row in rows if row[5] for item in row[5]]
         if waiting:
             items, users = zip(*waiting, strict=True)
-            self.connection.execute(self._sql["save_waiting"], {"items": list(items), "users": list(users)})
+            self.connection.execute(
+                self._sql["save_waiting"],
+                {"model_version": self.model_version, "items": list(items), "users": list(users)},
+            )
         names = self._kind_names
         found = {row[0]: _history(row[1], row[2], row[3], names) for row in rows if row[1]}
         return People(list(found), list(found.values()), sorted(set(positions) - set(found)))

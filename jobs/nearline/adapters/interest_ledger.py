@@ -100,9 +100,10 @@ class InterestLedger:
         began = time.monotonic()
         with self.connection.transaction():
             position = self.position()
-            rows = self._rows("changed", position=str(position), max_events=max_events)
+            now = Position.parse(self._one("snapshot")[0])
+            rows = self._rows("changed", position=str(position), now=str(now), max_events=max_events)
             if rows:
-                until, is_last = _until(rows, position, max_events)
+                until, is_last = _until(rows, position, now, max_events)
                 events = [row for row in rows if until.has(int(row[1]))]
                 people = self._refresh(sorted({row[0] for row in events}), until)
                 self._execute("move_cursor", position=str(until))
@@ -148,6 +149,8 @@ class InterestLedger:
         Returns the number of vectors.
         """
         self._measure_catalogue()
+        if adopted := self._one("adopt_ledger")[0]:
+            log.info("%d events came from another server: all is computed anew", adopted)
         position = Position.parse(self._one("snapshot")[0])
         everybody = [row[0] for row in self._rows("users", position=str(position))]
         done = self._refresh_in_batches(everybody, position)
@@ -292,9 +295,10 @@ class InterestLedger:
         return {**ours, **values}
 
 
-def _until(rows: Sequence[tuple[Any, ...]], position: Position, max_events: int) -> tuple[Position, bool]:
+def _until(
+    rows: Sequence[tuple[Any, ...]], position: Position, now: Position, max_events: int
+) -> tuple[Position, bool]:
     """Where a batch ends: after its last transaction where it is full, else with all that was committed."""
-    now = Position.parse(rows[0][3])
     # Erasures have no time of record, and are no part of the count.
     new = [int(row[1]) for row in rows if row[2] is not None and int(row[1]) >= position.end]
     if len(new) < max_events:
