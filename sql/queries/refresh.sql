@@ -88,51 +88,41 @@ where u.model_version = %(model_version)s and u.user_id = any (%(users)s);
 select set_config('enable_sort', 'off', true);
 
 -- histories --
--- The newest events of each person in a position, oldest first, as columns of bytes: times float8, codes of kinds
--- int2, vectors as pgvector sends them (4 bytes of header, then float4). A comment is the mean of its item and its words.
-select u.user_id, a.times, a.kinds, a.vectors, a.new_texts, a.unknown_items
+-- The newest events of each person in a position, oldest first: times as bytes of float8, codes of kinds as bytes of
+-- int2, and names of items and texts, which have no place where nobody typed anything.
+select u.user_id, a.times, a.kinds, a.items, case when a.has_texts then a.texts end as texts
 from unnest(%(users)s::text[], %(positions)s::pg_snapshot[]) as u (user_id, position)
 cross join lateral (
     -- Aggregates take the rows of a sorted subquery in its order (PostgreSQL, functions-aggregate.html).
-    select string_agg(float8send(extract(epoch from h.occurred_at)::double precision), ''::bytea)
-               filter (where h.vector is not null) as times
-         , string_agg(int2send(h.kind_code::smallint), ''::bytea) filter (where h.vector is not null) as kinds
-         , string_agg(vector_send(h.vector), ''::bytea) filter (where h.vector is not null) as vectors
-         , array_agg(h.text) filter (where h.text is not null and h.text_vector is null) as new_texts
-         , array_agg(h.item_id) filter (where h.item_id is not null and h.item_vector is null) as unknown_items
+    select string_agg(float8send(extract(epoch from h.occurred_at)::double precision), ''::bytea) as times
+         , string_agg(int2send(array_position(%(kinds)s::text[], h.kind)::smallint), ''::bytea) as kinds
+         , array_agg(h.item_id) as items
+         , array_agg(h.text) as texts
+         , bool_or(h.text is not null) as has_texts
     from (
-        select e.occurred_at, e.item_id, e.text, e.kind_code, e.item_vector, e.text_vector
-             , case
-                   when e.item_vector is not null and e.text_vector is not null
-                       then (e.item_vector + e.text_vector) * array_fill(0.5::real, array[128])::vector(128)
-                   when e.item_id is not null then e.item_vector
-                   else e.text_vector
-               end as vector
+        select e.occurred_at, e.kind, e.item_id, e.text
         from (
-            select n.event_id, n.occurred_at, n.item_id, n.text
-                 , array_position(%(kinds)s::text[], n.kind) as kind_code
-                 -- Looked up one by one: a join would read all searches that were ever made.
-                 , (
-                       select i.vector from nearline_data.item_embedding i
-                       where i.model_version = %(model_version)s and i.item_id = n.item_id
-                   ) as item_vector
-                 , (
-                       select q.vector from nearline_data.query_embedding q
-                       where q.model_version = %(model_version)s and q.query = n.text
-                   ) as text_vector
-            from (
-                select w.event_id, w.occurred_at, w.item_id, w.kind, nullif(left(w.text, 500), '') as text
-                from nearline_data.event w
-                where w.user_id = u.user_id
-                  and pg_visible_in_snapshot(w.transaction_id, u.position)
-                order by w.occurred_at desc, w.event_id desc
-                limit %(history_length)s
-            ) n
-            offset 0  -- a fence: each is looked up once, however often it is named above
+            select w.event_id, w.occurred_at, w.item_id, w.kind, nullif(left(w.text, 500), '') as text
+            from nearline_data.event w
+            where w.user_id = u.user_id
+              and pg_visible_in_snapshot(w.transaction_id, u.position)
+            order by w.occurred_at desc, w.event_id desc
+            limit %(history_length)s
         ) e
         order by e.occurred_at, e.event_id
     ) h
-) a;
+) a
+where a.times is not null;
+
+-- items_by_name --
+select i.item_id, i.vector
+from nearline_data.item_embedding i
+where i.model_version = %(model_version)s and i.item_id = any (%(names)s);
+
+-- texts_by_name --
+select q.query, q.vector
+from nearline_data.query_embedding q
+where q.model_version = %(model_version)s and q.query = any (%(names)s);
 
 -- kinds --
 select k.kind, k.weight from nearline_data.event_kind k order by k.kind;

@@ -106,7 +106,10 @@ def _sequential_scans(connection: Connection, ledger: InterestLedger) -> int:
     with connection.transaction():
         connection.execute(named["plan_histories"])
         for name, values in (
-            ("changed", {"position": position, "max_events": 5000, "shard": 0, "shard_count": 1}),
+            (
+                "changed",
+                {"position": position, "now": position, "max_events": 5000, "shard": 0, "shard_count": 1},
+            ),
             (
                 "histories",
                 {

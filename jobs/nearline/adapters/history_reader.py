@@ -14,11 +14,9 @@ from nearline.adapters.postgres import Connection, queries
 from nearline.core.behaviour import History
 from nearline.core.interest import DIM
 from nearline.core.position import Position
+from nearline.core.vector_table import VectorTable
 
 log = logging.getLogger("nearline.interests")
-
-VECTOR_BYTES = 4 + 4 * DIM
-"""As pgvector sends one: int16 length, int16 unused, then float4 in network order."""
 
 
 class Encoder(Protocol):
@@ -54,59 +52,102 @@ class People:
 
 
 class HistoryReader:
-    """Reads the newest events of people as of a position, and encodes the texts among them that are new."""
+    """Reads the newest events of people as of a position, and encodes the texts among them that are new.
+
+    Vectors of items and texts are asked for once: within a version they never change.
+    """
 
     def __init__(self, connection: Connection, model: Encoder, model_version: int) -> None:
         self.connection = connection
         self.model = model
         self.model_version = model_version
         self._sql = queries("refresh")
+        self._items, self._texts = VectorTable(), VectorTable()
 
     def read(self, positions: Mapping[str, Position]) -> People:
         """Read the people that ``positions`` names, each as of their position.
 
-        An event of an item without a vector is left out, and waits: see `take_arrived` of the refresh.
+        An event of an item without a vector is left out, and waits: see `InterestLedger.take_arrived`.
         """
-        rows = self._rows(positions)
-        unread = {row[0]: row[4] for row in rows if row[4]}
-        if unread:
-            self._encode({text for texts in unread.values() for text in texts})
-            again = {row[0]: row for row in self._rows({user: positions[user] for user in unread})}
-            rows = [again.get(row[0], row) for row in rows]
-        waiting = [(item, row[0]) for row in rows if row[5] for item in row[5]]
+        kinds = self.connection.execute(self._sql["kinds"]).fetchall()
+        names = [self.model.read_as(kind, weight) for kind, weight in kinds]
+        rows = self._rows(positions, [kind for kind, _ in kinds])
+        self._learn_items({item for row in rows for item in row[3] if item is not None})
+        self._learn_texts({text for row in rows if row[4] for text in row[4] if text is not None})
+        found, waiting = {}, []
+        for user, times, codes, items, texts in rows:
+            item_rows = self._items.rows(items)
+            waiting += [
+                (item, user) for item, row in zip(items, item_rows, strict=True) if row < 0 and item is not None
+            ]
+            vectors, known = self._vectors(item_rows, texts)
+            if known.any():
+                places = np.flatnonzero(known)
+                code = np.frombuffer(codes, ">i2")[places]
+                at = np.frombuffer(times, ">f8").astype(np.float64)[places]
+                found[user] = History(vectors[places], [names[one - 1] for one in code.tolist()], at)
         if waiting:
-            items, users = zip(*waiting, strict=True)
-            self.connection.execute(
-                self._sql["save_waiting"],
-                {"model_version": self.model_version, "items": list(items), "users": list(users)},
-            )
-        names = self._kind_names
-        found = {row[0]: _history(row[1], row[2], row[3], names) for row in rows if row[1]}
+            self._wait(waiting)
         return People(list(found), list(found.values()), sorted(set(positions) - set(found)))
 
-    def _rows(self, positions: Mapping[str, Position]) -> list[tuple[Any, ...]]:
-        kinds = self.connection.execute(self._sql["kinds"]).fetchall()
-        self._kind_names = [self.model.read_as(kind, weight) for kind, weight in kinds]
+    def _rows(self, positions: Mapping[str, Position], kinds: list[str]) -> list[tuple[Any, ...]]:
         self.connection.execute(self._sql["plan_histories"])
         with self.connection.cursor(binary=True) as cursor:
             return cursor.execute(
                 self._sql["histories"],
                 {
-                    "model_version": self.model_version,
                     "users": list(positions),
                     "positions": [str(position) for position in positions.values()],
-                    "kinds": [kind for kind, _ in kinds],
+                    "kinds": kinds,
                     "history_length": self.model.history_length,
                 },
             ).fetchall()
 
-    def _encode(self, texts: set[str]) -> None:
+    def _vectors(self, item_rows: np.ndarray, texts: Sequence[str | None] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of one person's events, float32 (t, DIM), and which of them are known, bool (t,).
+
+        A search is its text, and a comment the mean of its item and its text.
+        """
+        vectors, known = self._items.vectors[item_rows], item_rows >= 0
+        if texts is not None:
+            text_rows = self._texts.rows(texts)
+            only_text, both = (text_rows >= 0) & ~known, (text_rows >= 0) & known
+            vectors[only_text] = self._texts.vectors[text_rows[only_text]]
+            vectors[both] = (vectors[both] + self._texts.vectors[text_rows[both]]) / 2
+            known = known | only_text
+        return vectors, known
+
+    def _learn_items(self, items: set[str]) -> None:
+        self._learn(self._items, "items_by_name", self._items.missing(items))
+
+    def _learn_texts(self, texts: set[str]) -> None:
+        missing = self._texts.missing(texts)
+        self._learn(self._texts, "texts_by_name", missing)
+        if new := self._texts.missing(missing):
+            self._texts.add(new, self._encode(new))
+
+    def _learn(self, table: VectorTable, query: str, names: list[str]) -> None:
+        if names:
+            with self.connection.cursor(binary=True) as cursor:
+                rows = cursor.execute(
+                    self._sql[query], {"model_version": self.model_version, "names": names}
+                ).fetchall()
+            if rows:
+                table.add(*zip(*rows, strict=True))
+
+    def _wait(self, waiting: Sequence[tuple[str, str]]) -> None:
+        items, users = zip(*waiting, strict=True)
+        self.connection.execute(
+            self._sql["save_waiting"],
+            {"model_version": self.model_version, "items": list(items), "users": list(users)},
+        )
+
+    def _encode(self, new: list[str]) -> np.ndarray:
         """Encode searches and comments that were never met before, all at once, and remember them.
 
         One that the model fails on is kept out of the others' way: it means nothing (zeros), and is set aside with the
         reason in nearline_data.rejected_row.
         """
-        new = sorted(texts)
         try:
             vectors = self.model.query_vectors(new)
         except Exception:
@@ -120,6 +161,7 @@ class HistoryReader:
                     for text, vector in zip(new, vectors, strict=True)
                 ],
             )
+        return vectors
 
     def _encode_one(self, text: str) -> np.ndarray:
         try:
@@ -130,12 +172,3 @@ class HistoryReader:
             self.connection.execute(self._sql["set_aside"], {"reason": reason[:1000], "content": Jsonb({"text": text})})
             return np.zeros(DIM, np.float32)
         return vector
-
-
-def _history(times: bytes, kinds: bytes, vectors: bytes, names: Sequence[str]) -> History:
-    raw = np.frombuffer(vectors, np.uint8).reshape(-1, VECTOR_BYTES)[:, 4:]
-    return History(
-        raw.view(">f4").astype(np.float32),
-        [names[code - 1] for code in np.frombuffer(kinds, ">i2").tolist()],
-        np.frombuffer(times, ">f8").astype(np.float64),
-    )
