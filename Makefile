@@ -35,7 +35,7 @@ MAKE_PEERS_VENV = $(RUN) -m venv $(PEERS_VENV)
 INSTALL_PEERS = $(PEERS_RUN) -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install lock demo up down status clean migrate test lint tune bench bench-encode bench-nearline bench-quality bench-ablations
+.PHONY: help install lock demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-quality bench-ablations
 
 help:  ## List these commands
 	@echo "Nearline: a recommender in the Airflow, Spark, Postgres and MLflow you already have"
@@ -89,6 +89,9 @@ tune: $(READY)  ## Search hyperparameters on the newest daily run: make tune [TR
 
 test: $(READY)  ## All tests, or some: make test TESTS=tests/unit
 	@$(RUN) -m pytest $(TESTS)
+
+chaos: $(READY)  ## Random schedules of faults beside writers: make chaos [SCHEDULES=500] [SEED=n]
+	@$(RUN) tests/chaos/run.py --schedules "$(or $(SCHEDULES),500)" $(if $(SEED),--seed "$(SEED)")
 
 lint: $(READY)  ## Style and types
 	@$(RUN) -m ruff check

@@ -102,6 +102,9 @@ def _sequential_scans(connection: Connection, ledger: InterestLedger) -> int:
     """Nodes of the refresh's plans that read a partition of the ledger from end to end."""
     named = queries("refresh")
     position, users = str(ledger.position(lock=False)), ["u1", "u2", "u3"]
+    # Next months' partitions are there already, and the plan of an empty table is as it may.
+    names = "select relname from pg_class where relkind = 'r' and relname like 'event\\_2%%' and reltuples <= 0"
+    empty = {name for (name,) in connection.execute(names).fetchall()}
     count = 0
     with connection.transaction():
         connection.execute(named["plan_histories"])
@@ -120,5 +123,6 @@ def _sequential_scans(connection: Connection, ledger: InterestLedger) -> int:
             ("stored_positions", {"users": users, "model_version": 1}),
         ):  # fmt: skip
             plan = connection.execute(b"explain " + named[name].as_bytes(connection), values).fetchall()
-            count += sum("Seq Scan on event" in line for (line,) in plan)
+            read = {line.split("Seq Scan on ")[1].split()[0] for (line,) in plan if "Seq Scan on event" in line}
+            count += sum(name not in empty for name in read)
     return count
