@@ -24,10 +24,10 @@ import psycopg
 
 from nearline.adapters.drain import LOCK_SECONDS, Drain
 from nearline.adapters.history_reader import Encoder
-from nearline.adapters.interest_ledger import InterestLedger
+from nearline.adapters.interest_ledger import InterestLedger, ShardsChanged
 from nearline.adapters.mlflow_registry import fetch_model
 from nearline.adapters.postgres import connect, queries
-from nearline.errors import DatabaseError, InputError, run_job
+from nearline.errors import DatabaseError, DatabaseUnreachable, InputError, run_job
 from nearline.settings import Settings
 
 log = logging.getLogger("nearline.refresh")
@@ -78,15 +78,24 @@ def _load(settings: Settings, version: int) -> Encoder:
 
 
 def _replay(settings: Settings, users: list[str] | None, since: datetime | None) -> int:
-    with connect(settings, autocommit=True) as connection:
-        live = connection.execute(queries("refresh")["live"]).fetchone()
-        if live is None:
-            raise DatabaseError("No model is live: there is nothing to replay. Fix: run the daily training first.")
-        model, people = _load(settings, live[0]), 0
-        for shard in range(settings.shards):
-            ledger = InterestLedger(connection, model, live[0], shard, settings.shards)
-            ledger.set_shards()
-            people += ledger.replay(users, since)
+    try:
+        with connect(settings, autocommit=True) as connection:
+            live = connection.execute(queries("refresh")["live"]).fetchone()
+            if live is None:
+                raise DatabaseError("No model is live: there is nothing to replay. Fix: run the daily training first.")
+            model, people = _load(settings, live[0]), 0
+            for shard in range(settings.shards):
+                ledger = InterestLedger(connection, model, live[0], shard, settings.shards)
+                ledger.set_shards()
+                people += ledger.replay(users, since)
+    except psycopg.OperationalError as problem:
+        raise DatabaseUnreachable(
+            f"Postgres went away: {str(problem).splitlines()[0]}. Fix: start the replay again, it may be done twice."
+        ) from None
+    except ShardsChanged:
+        raise DatabaseError(
+            f"The people were divided anew, not into {settings.shards} (NEARLINE_SHARDS). Fix: start the replay again."
+        ) from None
     log.info("version %d: the vectors of %d people were computed anew", live[0], people)
     return 0
 

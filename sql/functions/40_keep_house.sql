@@ -11,6 +11,10 @@ begin
     delete from nearline_data.refresh_batch b where b.finished_at < now() - interval '1 day';
     get diagnostics dropped = row_count;
     return query select 'refresh batches forgotten', dropped;
+    -- A refresh of a version that is live no more may have been at them: nobody reads erasures for that version.
+    delete from nearline_data.user_interest i
+    using nearline_data.erased_user u
+    where i.user_id = u.user_id and not exists (select from nearline_data.event e where e.user_id = u.user_id);
     delete from nearline_data.erased_user u where u.erased_at < now() - interval '1 day';
     get diagnostics dropped = row_count;
     return query select 'erasures forgotten', dropped;

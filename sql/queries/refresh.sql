@@ -152,14 +152,13 @@ set vector = excluded.vector
 
 -- forget_interests --
 -- Nothing is left of these people that the model could read: they were erased, or wait for all of their items.
-with waits as (
-    delete from nearline_data.waiting_event w
-    where w.model_version = %(model_version)s
-      and w.user_id = any (%(users)s)
-      and not exists (select from nearline_data.event e where e.user_id = w.user_id)
-)
 delete from nearline_data.user_interest u
 where u.model_version = %(model_version)s and u.user_id = any (%(users)s);
+
+-- forget_waiting --
+-- They were erased; a refresh that was at them may have written these after that.
+delete from nearline_data.waiting_event w
+where w.model_version = %(model_version)s and w.user_id = any (%(users)s);
 
 -- save_waiting --
 insert into nearline_data.waiting_event (model_version, item_id, user_id)

@@ -186,7 +186,7 @@ def _check_orphans(connection: Connection, book: Book, found: Findings) -> None:
     """Nothing is left of those who left, of what died, or of what was only needed on the way."""
     gone = sorted(book.people_erased)
     for what, question in (
-        # Of the live version: nobody drains the others. For them there is `test_an_erased_person_is_in_no_older_version`.
+        # Of the live version: nobody drains the others. See `test_an_erased_person_is_in_no_older_version`.
         ("vectors of people without events", "select user_id from nearline_data.user_interest u "
          "join nearline_data.live_version l using (model_version) where "
          "not exists (select from nearline_data.event e where e.user_id = u.user_id)"),

@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import numpy as np
 import psycopg
-import pytest
 
 from chaos.invariants import vectors_from_ledger
 from chaos.shop import Shop, wait_until
@@ -78,7 +77,6 @@ def test_an_erased_person_waits_for_nothing(shop: Shop) -> None:
         assert connection.execute("select * from nearline_data.waiting_event").fetchall() == []
 
 
-@pytest.mark.xfail(strict=True, reason="forget_interests is for those of whom nothing is left, not for who came back")
 def test_somebody_who_was_erased_and_came_back_waits_for_nothing_of_before(shop: Shop) -> None:
     """As above, and new events of theirs are there when the next refresh undoes what the one before wrote."""
     with shop.connect() as connection, shop.connect() as other:
@@ -168,7 +166,6 @@ def test_a_connection_lost_at_the_end(shop: Shop) -> None:
     assert run.wait() == 0 or run.error()
 
 
-@pytest.mark.xfail(strict=True, reason="ShardsChanged ends a replay with a traceback")
 def test_people_are_divided_anew_in_the_middle_of_a_replay(shop: Shop) -> None:
     """It ends in order, whether it goes on or says that it must be started again."""
     with shop.connect() as connection:
@@ -181,7 +178,6 @@ def test_people_are_divided_anew_in_the_middle_of_a_replay(shop: Shop) -> None:
     assert replay.wait() == 0 or replay.error()
 
 
-@pytest.mark.xfail(strict=True, reason="nothing reads erasures on behalf of a version that is live no more")
 def test_an_erased_person_is_in_no_older_version(shop: Shop) -> None:
     """The refresh that was at them wrote their vector, and died; then another version went live."""
     with shop.connect() as connection, shop.connect() as other:
@@ -200,7 +196,6 @@ def test_an_erased_person_is_in_no_older_version(shop: Shop) -> None:
         assert connection.execute("select model_version, user_id from nearline_data.user_interest").fetchall() == []
 
 
-@pytest.mark.xfail(strict=True, reason="a comment on an item without a vector is read as a search, not left out")
 def test_a_comment_on_an_unknown_item_waits(shop: Shop) -> None:
     """As the reader says, as training leaves it out, and as it was before vectors were asked for by name."""
     with shop.connect() as connection:

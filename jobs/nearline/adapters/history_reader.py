@@ -80,7 +80,7 @@ class HistoryReader:
             waiting += [
                 (item, user) for item, row in zip(items, item_rows, strict=True) if row < 0 and item is not None
             ]
-            vectors, known = self._vectors(item_rows, texts)
+            vectors, known = self._vectors(items, item_rows, texts)
             if known.any():
                 places = np.flatnonzero(known)
                 code = np.frombuffer(codes, ">i2")[places]
@@ -103,7 +103,9 @@ class HistoryReader:
                 },
             ).fetchall()
 
-    def _vectors(self, item_rows: np.ndarray, texts: Sequence[str | None] | None) -> tuple[np.ndarray, np.ndarray]:
+    def _vectors(
+        self, items: Sequence[str | None], item_rows: np.ndarray, texts: Sequence[str | None] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of one person's events, float32 (t, DIM), and which of them are known, bool (t,).
 
         A search is its text, and a comment the mean of its item and its text.
@@ -111,10 +113,11 @@ class HistoryReader:
         vectors, known = self._items.vectors[item_rows], item_rows >= 0
         if texts is not None:
             text_rows = self._texts.rows(texts)
-            only_text, both = (text_rows >= 0) & ~known, (text_rows >= 0) & known
-            vectors[only_text] = self._texts.vectors[text_rows[only_text]]
-            vectors[both] = (vectors[both] + self._texts.vectors[text_rows[both]]) / 2
-            known = known | only_text
+            searches = (text_rows >= 0) & np.array([item is None for item in items])
+            comments = (text_rows >= 0) & known
+            vectors[searches] = self._texts.vectors[text_rows[searches]]
+            vectors[comments] = (vectors[comments] + self._texts.vectors[text_rows[comments]]) / 2
+            known = known | searches
         return vectors, known
 
     def _learn_items(self, items: set[str]) -> None:

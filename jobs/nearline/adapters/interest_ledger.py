@@ -105,6 +105,8 @@ class InterestLedger:
             if rows:
                 until, is_last = _until(rows, position, now, max_events)
                 events = [row for row in rows if until.has(int(row[1]))]
+                if erased := [row[0] for row in events if row[2] is None]:
+                    self._execute("forget_waiting", users=erased)
                 people = self._refresh(sorted({row[0] for row in events}), until)
                 self._execute("move_cursor", position=str(until))
                 recorded = [row[2] for row in events if row[2] is not None]
