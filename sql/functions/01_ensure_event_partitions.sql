@@ -33,13 +33,15 @@ begin
         end if;
         if to_regclass('nearline_data.' || partition_name) is null then
             perform pg_advisory_xact_lock(hashtext('nearline event partitions'));
-            if to_regclass('nearline_data.' || partition_name) is null then
+            begin
                 -- Attaching takes a lighter lock than "create table ... partition of": writers go on.
                 execute format('create table nearline_data.%I (like nearline_data.event including defaults including constraints)', partition_name);
                 execute format('comment on table nearline_data.%I is %L', partition_name, 'Events from ' || lower_bound::date || ' until before ' || upper_bound::date || '.');
                 execute format('alter table nearline_data.event attach partition nearline_data.%I for values from (%L) to (%L)', partition_name, lower_bound, upper_bound);
                 made := made + 1;
-            end if;
+            exception when duplicate_table then
+                null;  -- made while this waited for the lock; asking for the name again may still be answered from before
+            end;
         end if;
         lower_bound := upper_bound;
     end loop;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -57,20 +56,6 @@ class Refresh:
         """The line that a job says when it gives up in order; empty where it did not, or died of something else."""
         lines = [line for line in self.said().splitlines() if line.startswith("error: ")]
         return lines[-1] if self.status == 1 and lines else ""
-
-    def excuse(self) -> str:
-        """Why it may have failed: an error in order or, of a replay that is started by hand, a lost connection."""
-        lost = re.search(r"^psycopg\.(OperationalError|errors\.AdminShutdown)", self.said(), re.MULTILINE)
-        if self.status == 1 and self.is_replay and lost:
-            return "a replay lost its connection"
-        if self.status == 1 and self.is_replay and "ShardsChanged" in self.said():
-            return "test_people_are_divided_anew_in_the_middle_of_a_replay"
-        return self.error()
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether it computes vectors anew instead of draining."""
-        return any(word in self.what for word in ("--rebuild", "--users", "--since"))
 
     def said(self) -> str:
         """Its log."""

@@ -98,8 +98,8 @@ class Shop:
         for run in self.runs:
             run.kill(signal.SIGTERM)
         ended = [run for run in [*self.runs, *self.publishers] if not run.was_killed()]
-        failed = [run for run in ended if run.wait() != 0 and not (self.may_fail and run.excuse())]
-        self.errors = [run.excuse() for run in ended if run.excuse()]
+        failed = [run for run in ended if run.wait() != 0 and not (self.may_fail and run.error())]
+        self.errors = [run.error() for run in ended if run.error()]
         self.wait_for_sessions()
         for shard in range(self.shards):  # in this order: share 0 places the items that others wait for
             last = self.run("--once", shard=shard)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 import psycopg
+import pytest
 
 from chaos.invariants import vectors_from_ledger
 from chaos.shop import Shop, wait_until
@@ -42,6 +43,30 @@ def test_events_that_make_their_own_partition_are_read(shop: Shop) -> None:
         counted += ledger.catch_up()
         assert connection.execute("select count(*) from nearline_data.event").fetchone() == (len(years),)
     assert counted == len(years)
+
+
+@pytest.mark.xfail(strict=True, reason="to_regclass still answers what it knew before it waited for the lock")
+def test_two_writers_need_the_same_new_partition(shop: Shop) -> None:
+    failed: list[psycopg.Error] = []
+
+    def write(connection: psycopg.Connection, event_id: str) -> None:
+        try:
+            connection.execute(
+                """select nearline.record_event(
+                       'u1', 'view', 'hiking-page-1', happened_at => '2001-06-01Z', with_id => %s)""",
+                (event_id,),
+            )
+        except psycopg.Error as problem:
+            failed.append(problem)
+
+    with shop.connect() as first, shop.connect() as second:
+        late = threading.Thread(target=write, args=(second, "second"))
+        with first.transaction():
+            write(first, "first")
+            late.start()
+            wait_until(lambda: waits_for_lock(shop), "the second writer does not wait for the first")
+        late.join()
+    assert failed == []
 
 
 def test_an_item_that_comes_between_rebuild_and_flip(shop: Shop) -> None:
