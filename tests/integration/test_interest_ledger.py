@@ -56,7 +56,10 @@ def test_a_second_run_finds_nothing_and_changes_nothing(connection: Connection) 
     record_many(connection, 10)
     assert ledger.catch_up() == 10
     before = vectors(connection)
+    newest = "select pg_snapshot_xmax(pg_current_snapshot())::text"
+    transactions = connection.execute(newest).fetchone()
     assert ledger.step().events == 0
+    assert connection.execute(newest).fetchone() == transactions, "an idle look costs no transaction id"
     assert all(np.array_equal(before[user], vector) for user, vector in vectors(connection).items())
 
 

@@ -99,9 +99,9 @@ class InterestLedger:
         """
         began = time.monotonic()
         with self.connection.transaction():
-            position = self.position()
-            now = Position.parse(self._one("snapshot")[0])
-            rows = self._rows("changed", position=str(position), now=str(now), max_events=max_events)
+            position, now, rows = self._unread(max_events, self.position(lock=False))
+            if rows and (locked := self.position()) != position:  # another one was here first
+                position, now, rows = self._unread(max_events, locked)
             if rows:
                 until, is_last = _until(rows, position, now, max_events)
                 events = [row for row in rows if until.has(int(row[1]))]
@@ -122,6 +122,11 @@ class InterestLedger:
             if then:
                 then()
         return found
+
+    def _unread(self, max_events: int, position: Position) -> tuple[Position, Position, list[tuple[Any, ...]]]:
+        """What was committed since a position: that position, where it is read to, and rows of ``changed``."""
+        now = Position.parse(self._one("snapshot")[0])
+        return position, now, self._rows("changed", position=str(position), now=str(now), max_events=max_events)
 
     def catch_up(self) -> int:
         """Refresh until nothing is unread; returns the number of events read."""
