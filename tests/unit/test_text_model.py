@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import tiny_models
 from nearline.errors import ModelError
 from nearline.models.fast_encoder import chosen_precision, has_bfloat16
-from nearline.models.text_model import TextModel, by_same_length, text_model_folder
+from nearline.models.text_model import TextModel, by_tokens, text_model_folder
 
 WORDS = " ".join(tiny_models.THEMES.values()).split()
 TEXTS = [" ".join(np.random.default_rng(row).choice(WORDS, 1 + row % 30)) for row in range(200)]
@@ -114,7 +114,7 @@ def test_the_real_encoder_in_bfloat16() -> None:
 
 @given(st.lists(st.integers(0, 9), max_size=40), st.integers(1, 30))
 def test_batches_are_of_one_length(lengths: list[int], most: int) -> None:
-    batches = list(by_same_length(lengths, most))
+    batches = list(by_tokens(lengths, most))
     assert sorted(row for rows in batches for row in rows) == [row for row, length in enumerate(lengths) if length]
     for rows in batches:
         (length,) = {lengths[row] for row in rows}

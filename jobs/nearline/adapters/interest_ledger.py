@@ -87,8 +87,8 @@ class InterestLedger:
         with self.connection.transaction():
             self._execute("set_shards")
 
-    def step(self, max_events: int = EVENTS_A_BATCH, then: Callable[[], None] | None = None) -> Step:
-        """Refresh the people of the oldest unread events, in one transaction; ``then`` is called at its end.
+    def step(self, max_events: int = EVENTS_A_BATCH) -> Step:
+        """Refresh the people of the oldest unread events, in one transaction.
 
         Raises
         ------
@@ -119,8 +119,6 @@ class InterestLedger:
                 found = Step(len(recorded), people, seconds, is_last)
             else:
                 found = Step(0, 0, 0.0, True)  # and nothing written: an idle look costs no transaction id
-            if then:
-                then()
         return found
 
     def _unread(self, max_events: int, position: Position) -> tuple[Position, Position, list[tuple[Any, ...]]]:

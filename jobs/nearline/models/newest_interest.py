@@ -7,7 +7,7 @@ trains takes longer to import than a minute can spare.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
+from nearline.core.batches import by_same_length
 from nearline.core.behaviour import History, gap_buckets
 from nearline.core.interest import DIM, LATENT, TRENDS
 
@@ -62,7 +63,7 @@ class NewestInterest:
             filled = np.resize(rows, -(-len(rows) // ROWS) * ROWS)
             interests[rows] = self._batch([newest[row] for row in filled])[: len(rows)]
 
-        list(self._threads.map(compute, same_length([len(history) for history in newest], BATCH)))
+        list(self._threads.map(compute, by_same_length([len(history) for history in newest], lambda length: BATCH)))
         return interests
 
     @torch.inference_mode()
@@ -141,15 +142,3 @@ class NewestInterest:
             return newest
 
         return read
-
-
-def same_length(lengths: Sequence[int], most: int) -> Iterator[np.ndarray]:
-    """Rows of equal length, at most so many together: int64 each.
-
-    >>> [rows.tolist() for rows in same_length([3, 1, 3, 3], 2)]
-    [[1], [0, 2], [3]]
-    """
-    order = np.argsort(lengths, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(np.asarray(lengths)[order])) + 1):
-        for start in range(0, len(rows), most):
-            yield rows[start : start + most]

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from nearline.core.batches import by_same_length
 from nearline.core.item_text import MAX_CHARACTERS
 from nearline.errors import ModelError
 from nearline.models.fast_encoder import Precision, chosen_precision, fast_encoder, weights_version
@@ -111,7 +112,7 @@ class TextModel(torch.nn.Module):
         tokens = self.tokens(list(unique)) if unique else []
         vectors = np.zeros((len(tokens), self.width), dtype=np.float32)
         encoder = self._reader()
-        for rows in by_same_length([len(ids) for ids in tokens], TOKENS_A_BATCH):
+        for rows in by_tokens([len(ids) for ids in tokens], TOKENS_A_BATCH):
             ids = torch.tensor([tokens[row] for row in rows], device=self.device)
             hidden = encoder(input_ids=ids).last_hidden_state  # (n, length, width)
             vectors[rows] = hidden.float().mean(1).cpu().numpy()
@@ -127,20 +128,11 @@ class TextModel(torch.nn.Module):
         return self._fast[1]
 
 
-def by_length(lengths: Sequence[int], batch: int) -> Iterator[np.ndarray]:
-    """Rows in batches of similar length, so that little of a batch is padding."""
-    order = np.argsort(lengths, kind="stable")
-    for start in range(0, len(order), batch):
-        yield order[start : start + batch]
-
-
-def by_same_length(lengths: Sequence[int], most: int) -> Iterator[np.ndarray]:
+def by_tokens(lengths: Sequence[int], most: int) -> Iterator[np.ndarray]:
     """Rows in batches of one length, of ``most`` tokens at most but at least a row; not those of length zero."""
-    found = np.asarray(lengths, dtype=np.int64)
-    for length in np.unique(found[found > 0]).tolist():
-        rows, batch = np.flatnonzero(found == length), max(most // length, 1)
-        for start in range(0, len(rows), batch):
-            yield rows[start : start + batch]
+    for rows in by_same_length(lengths, lambda length: max(most // max(length, 1), 1)):
+        if lengths[rows[0]]:
+            yield rows
 
 
 def text_model_folder(name: str) -> str:
