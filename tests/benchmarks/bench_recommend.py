@@ -7,48 +7,22 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from figure import Figure, percentile
+from ledger_of_size import THEMES, add_items
 
 from nearline.adapters.interest_ledger import InterestLedger
-from nearline.adapters.postgres import connect, copy_rows
-from nearline.core.interest import DIM
+from nearline.adapters.postgres import connect
 from nearline.settings import Settings
 from small_shop import MeanOfHistory
 
 ITEMS, PEOPLE, EVENTS_A_PERSON, SUCCESSORS, CALLS, SEED = 20_000, 1_000, 50, 50, 400, 7
-THEMES = 100
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
     """Time calls for people with history, seen items left out, reasons on."""
     rng = np.random.default_rng(SEED)
-    centres = rng.normal(size=(THEMES, DIM))
-    theme = rng.integers(THEMES, size=ITEMS)
-    vectors = (centres[theme] + 0.6 * rng.normal(size=(ITEMS, DIM))).astype(np.float32)
     with connect(settings, autocommit=True) as connection:
-        connection.execute(
-            "insert into nearline_data.item (item_id, kind, title)"
-            " select 'i' || n, 'item', 'Title ' || n from generate_series(0, %s) n",
-            (ITEMS - 1,),
-        )
-        connection.execute(
-            "insert into nearline_data.model_version (model_version, mlflow_run_id, transition_weight)"
-            " values (1, 'bench', 1)"
-        )
-        connection.execute("select nearline_data._create_version_partitions(1)")
-        copy_rows(
-            connection, "item_embedding", ["model_version", "item_id", "kind", "vector"],
-            ["int4", "text", "text", "vector"], ((1, f"i{n}", "item", vector) for n, vector in enumerate(vectors)),
-        )  # fmt: skip
-        members = [np.flatnonzero(theme == t) for t in range(THEMES)]
-        copy_rows(
-            connection, "item_transition", ["model_version", "item_id", "next_item_id", "weight"],
-            ["int4", "text", "text", "float4"],
-            (
-                (1, f"i{n}", f"i{other}", float(rng.uniform(0.01, 1)))
-                for n in range(ITEMS)
-                for other in rng.choice(members[theme[n]], SUCCESSORS, replace=False)
-            ),
-        )  # fmt: skip
+        theme = add_items(connection, ITEMS, SUCCESSORS)
+        members = [np.flatnonzero(theme == one) for one in range(THEMES)]
         for person in range(PEOPLE):
             chosen = rng.choice(members[person % THEMES], EVENTS_A_PERSON, replace=False)
             connection.execute(
@@ -57,7 +31,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
                 " from unnest(%(items)s::text[]) with ordinality as t (item_id, n)",
                 {"user": f"u{person}", "items": [f"i{n}" for n in chosen]},
             )
-        connection.execute("select nearline_data._index_version(1), nearline_data._analyze_ledger()")
+        connection.execute("select nearline_data._analyze_ledger()")
         InterestLedger(connection, MeanOfHistory(), 1).rebuild()
         connection.execute("select nearline_data._promote(1, 'bench', 'bench')")
 

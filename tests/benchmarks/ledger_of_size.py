@@ -7,15 +7,20 @@ import numpy as np
 from nearline.adapters.postgres import Connection, copy_rows
 from nearline.core.interest import DIM
 
+THEMES = 100
 DAYS = 700
 """Events lie so far apart at most: some two years of monthly partitions."""
 
 
-def add_items(connection: Connection, count: int, seed: int = 7) -> np.ndarray:
-    """Make items i0, i1, ... with vectors of version 1, which is indexed; returns the vectors, float32 (count, DIM)."""
+def add_items(connection: Connection, count: int, successors: int = 0, seed: int = 7) -> np.ndarray:
+    """Make items i0, i1, ... of version 1, indexed, each with so many successors of its theme.
+
+    Returns the theme of each, int64 (count,), 0 to `THEMES` - 1; vectors of a theme lie together.
+    """
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(100, DIM))
-    vectors = (centres[rng.integers(100, size=count)] + 0.6 * rng.normal(size=(count, DIM))).astype(np.float32)
+    centres = rng.normal(size=(THEMES, DIM))
+    theme = rng.integers(THEMES, size=count)
+    vectors = (centres[theme] + 0.6 * rng.normal(size=(count, DIM))).astype(np.float32)
     connection.execute(
         "insert into nearline_data.item (item_id, kind, title)"
         " select 'i' || n, 'item', 'Title ' || n from generate_series(0, %s) n",
@@ -30,8 +35,18 @@ def add_items(connection: Connection, count: int, seed: int = 7) -> np.ndarray:
         connection, "item_embedding", ["model_version", "item_id", "kind", "vector"],
         ["int4", "text", "text", "vector"], ((1, f"i{n}", "item", vector) for n, vector in enumerate(vectors)),
     )  # fmt: skip
+    members = [np.flatnonzero(theme == one) for one in range(THEMES)]
+    copy_rows(
+        connection, "item_transition", ["model_version", "item_id", "next_item_id", "weight"],
+        ["int4", "text", "text", "float4"],
+        (
+            (1, f"i{n}", f"i{other}", float(rng.uniform(0.01, 1)))
+            for n in range(count if successors else 0)
+            for other in rng.choice(members[theme[n]], successors, replace=False)
+        ),
+    )  # fmt: skip
     connection.execute("select nearline_data._index_version(1)")
-    return vectors
+    return theme
 
 
 def add_people(connection: Connection, first: int, count: int, events: int, items: int) -> None:
