@@ -94,7 +94,7 @@ select u.user_id, a.times, a.kinds, a.items, case when a.has_texts then a.texts 
 from unnest(%(users)s::text[], %(positions)s::pg_snapshot[]) as u (user_id, position)
 cross join lateral (
     -- Aggregates take the rows of a sorted subquery in its order (PostgreSQL, functions-aggregate.html).
-    select string_agg(float8send(extract(epoch from h.occurred_at)::double precision), ''::bytea) as times
+    select string_agg(float8send(date_part('epoch', h.occurred_at)), ''::bytea) as times
          , string_agg(int2send(array_position(%(kinds)s::text[], h.kind)::smallint), ''::bytea) as kinds
          , array_agg(h.item_id) as items
          , array_agg(h.text) as texts

@@ -90,8 +90,7 @@ def _users_a_second(connection: Connection, ledger: InterestLedger, people: int,
 
 def _bare(model) -> float:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(7)
-    times = np.sort(rng.uniform(0, 1e7, EVENTS_A_PERSON))
-    history = History(rng.normal(size=(EVENTS_A_PERSON, DIM)).astype(np.float32), ["click"] * EVENTS_A_PERSON, times)
+    history = History(rng.normal(size=(EVENTS_A_PERSON, DIM)).astype(np.float32), ["click"] * EVENTS_A_PERSON)
     histories = [history] * (CHANGED // BATCH * BATCH)
     began = time.monotonic()
     model.interests(histories)

@@ -177,7 +177,7 @@ def vectors_from_ledger(connection: Connection, version: int) -> dict[str, tuple
                 kinds.append(kind)
                 times.append(at)
         if vectors:
-            interest = model.interests([History(np.stack(vectors), kinds, np.asarray(times))])
+            interest = model.interests([History(np.stack(vectors), kinds)])
             found[user] = (scaled(interest, covariance)[0], len(vectors), times[-1])
     return found
 

@@ -81,7 +81,7 @@ def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert clean.returncode == 0, clean.stderr[-2000:]
-    history = History(model.query_vectors(["hiking tent"]), ["search"], np.array([1.0]))
+    history = History(model.query_vectors(["hiking tent"]), ["search"])
     there = np.array(json.loads(clean.stdout.splitlines()[-1]))
     np.testing.assert_allclose(there, model.interests([history])[0], atol=1e-5)
 

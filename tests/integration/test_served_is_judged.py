@@ -88,7 +88,7 @@ def transition_part(table: Transitions, acts: Acts) -> np.ndarray:
 
 
 def history(vectors: np.ndarray, acts: Acts) -> History:
-    return History(vectors[[item for item, _ in acts]], [kind for _, kind in acts], np.arange(len(acts)) * 60.0)
+    return History(vectors[[item for item, _ in acts]], [kind for _, kind in acts])
 
 
 def test_the_order_and_the_scores_are_the_same(

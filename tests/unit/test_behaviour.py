@@ -5,20 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearline.core.behaviour import GAP_BUCKETS, History, gap_buckets, make_ledger
+from nearline.core.behaviour import History, make_ledger
 from nearline.core.interest import DIM
 from nearline.core.item_text import MAX_CHARACTERS, item_text
 from nearline.errors import InputError, ModelError
-
-
-@given(st.lists(st.floats(0, 4e9), min_size=1, max_size=20).map(sorted))
-def test_gaps_are_buckets_that_grow_with_time(times: list[float]) -> None:
-    buckets = gap_buckets(np.array(times))
-    assert buckets[0] == 0
-    assert (buckets >= 0).all()
-    assert (buckets < GAP_BUCKETS).all()
-    order = np.argsort(np.diff(times), kind="stable")
-    assert (np.diff(buckets[1:][order]) >= 0).all()
 
 
 @given(st.permutations(list(range(6))))
@@ -44,14 +34,12 @@ def test_rows_in_any_order_give_the_same_ledger(order: list[int]) -> None:
 
 
 def test_a_history_must_fit_together() -> None:
-    vectors, times = np.zeros((2, DIM), np.float32), np.array([1.0, 2.0])
-    assert len(History(vectors, ["view", "view"], times).newest(1)) == 1
+    vectors = np.zeros((2, DIM), np.float32)
+    assert len(History(vectors, ["view", "view"]).newest(1)) == 1
     with pytest.raises(InputError, match="one vector of 128"):
-        History(vectors[:, :3], ["view", "view"], times)
-    with pytest.raises(InputError, match="go back"):
-        History(vectors, ["view", "view"], times[::-1])
+        History(vectors[:, :3], ["view", "view"])
     with pytest.raises(ModelError, match="finite"):
-        History(vectors * np.nan, ["view", "view"], times)
+        History(vectors * np.nan, ["view", "view"])
 
 
 def test_an_item_says_title_attributes_description() -> None:

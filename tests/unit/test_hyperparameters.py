@@ -63,7 +63,7 @@ def test_every_number_of_heads_can_be_built(heads: int) -> None:
     for block in ("gpt2", "llama"):
         config = BehaviourConfig(text_width=8, kind_count=2, history_length=3, layers=1, heads=heads, block=block)
         words, ones = torch.zeros(1, 3, LATENT), torch.ones(1, 3, dtype=torch.long)
-        assert BehaviourModel(config).eval()(words, ones, ones, ones).shape == (1, 4, DIM)
+        assert BehaviourModel(config).eval()(words, ones, ones).shape == (1, 4, DIM)
 
 
 def test_llama_blocks_are_trained_saved_and_loaded(tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_llama_blocks_are_trained_saved_and_loaded(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     again = InterestModel.load(tmp_path / "model", threads=1)
     assert again.behaviour.config.block == "llama"
-    history = History(np.ones((3, DIM), np.float32), ["view"] * 3, np.arange(3) * 100.0)
+    history = History(np.ones((3, DIM), np.float32), ["view"] * 3)
     assert np.array_equal(again.interests([history]), model.interests([history]))
-    longer = History(np.ones((9, DIM), np.float32), ["view"] * 9, np.arange(9) * 100.0)
+    longer = History(np.ones((9, DIM), np.float32), ["view"] * 9)
     np.testing.assert_allclose(again.interests([longer, history])[1], again.interests([history])[0], atol=1e-5)
 
 

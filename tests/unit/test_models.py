@@ -63,7 +63,7 @@ def history_of(model: InterestModel, items: list[str], query: str | None = None)
     kinds = ["view"] * len(items)
     if query:
         vectors, kinds = np.concatenate([vectors, model.query_vectors([query])]), [*kinds, "search"]
-    return History(vectors, kinds, np.arange(len(kinds)) * 100.0)
+    return History(vectors, kinds)
 
 
 def test_training_lowers_both_losses(model: InterestModel, reports: list) -> None:
@@ -124,7 +124,7 @@ def test_a_search_moves_the_interest(model: InterestModel) -> None:
 def test_an_interest_does_not_depend_on_its_companions(model: InterestModel) -> None:
     one = history_of(model, ["hiking-1", "hiking-2"], "tent")
     others = [history_of(model, ["music-1"] * length) for length in (1, 7, 20, 30)]
-    together = model.interests([others[0], one, *others[1:], History(np.zeros((0, DIM), np.float32), [], np.zeros(0))])
+    together = model.interests([others[0], one, *others[1:], History(np.zeros((0, DIM), np.float32), [])])
     np.testing.assert_allclose(together[1], model.interests([one])[0], rtol=1e-5, atol=1e-5)
     assert together[-1].any()  # a newcomer has an interest too
     assert model.interests([]).shape == (0, DIM)
@@ -211,7 +211,7 @@ def test_before_any_training_the_interest_is_more_of_the_same() -> None:
     model.start_from(torch.randn(50, 16))
     vectors = torch.randn(1, 2, LATENT)
     ones = torch.ones(1, 2, dtype=torch.long)
-    interest = model(vectors, ones, ones, ones)[0]
+    interest = model(vectors, ones, ones)[0]
     fade = float(torch.exp(-1 / model.log_span.detach().exp()))
     torch.testing.assert_close(interest[2, :LATENT], (vectors[0, 1] + fade * vectors[0, 0]) / (1 + fade))
     assert not interest[0].any()  # of a newcomer nothing is known yet

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nearline.core.behaviour import UNKNOWN_KIND, History, gap_buckets
+from nearline.core.behaviour import UNKNOWN_KIND, History
 from nearline.core.interest import DIM, LATENT
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.interest_model import InterestModel
@@ -37,7 +37,6 @@ def histories(count: int, seed: int = 0) -> list[History]:
         History(
             rng.normal(size=(length, DIM)).astype(np.float32),
             [["view", "hide", "new"][kind] for kind in rng.integers(3, size=length)],
-            np.sort(rng.uniform(0, 1e6, length)),
         )
         for length in rng.integers(0, LONGEST + 3, size=count)
     ]
@@ -52,7 +51,6 @@ def test_it_is_the_last_column_of_the_whole_model(block: str) -> None:
         whole = model(
             torch.from_numpy(newest.vectors[None, :, :LATENT]),
             torch.tensor([kinds], dtype=torch.long),
-            torch.from_numpy(gap_buckets(newest.occurred_at)[None]),
             torch.ones(1, len(newest), dtype=torch.long),
         )[0, -1].numpy()
         served = NewestInterest(model.state_dict(), model.config.as_dict(), KINDS).interests([history])[0]
@@ -93,5 +91,5 @@ def test_what_a_person_hides_pushes_away_before_anything_is_learnt() -> None:
     model.weigh_kinds([1.0, 1.0, -3.0])
     newest = NewestInterest(model.state_dict(), model.config.as_dict(), KINDS)
     vector = np.random.default_rng(0).normal(size=(1, DIM)).astype(np.float32)
-    viewed, hidden = newest.interests([History(vector, [kind], np.zeros(1)) for kind in ("view", "hide")])
+    viewed, hidden = newest.interests([History(vector, [kind]) for kind in ("view", "hide")])
     assert viewed[:LATENT] @ vector[0, :LATENT] > 0 > hidden[:LATENT] @ vector[0, :LATENT]

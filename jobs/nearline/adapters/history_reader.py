@@ -48,6 +48,8 @@ class People:
 
     names: list[str]
     histories: list[History]
+    #: When the newest of each one's events happened, in seconds since 1970 UTC.
+    newest_at: list[float]
     without: list[str]
 
 
@@ -74,7 +76,7 @@ class HistoryReader:
         rows = self._rows(positions, [kind for kind, _ in kinds])
         self._learn_items({item for row in rows for item in row[3] if item is not None})
         self._learn_texts({text for row in rows if row[4] for text in row[4] if text is not None})
-        found, waiting = {}, []
+        found, newest_at, waiting = {}, [], []
         for user, times, codes, items, texts in rows:
             item_rows = self._items.rows(items)
             waiting += [
@@ -84,11 +86,11 @@ class HistoryReader:
             if known.any():
                 places = np.flatnonzero(known)
                 code = np.frombuffer(codes, ">i2")[places]
-                at = np.frombuffer(times, ">f8").astype(np.float64)[places]
-                found[user] = History(vectors[places], [names[one - 1] for one in code.tolist()], at)
+                found[user] = History(vectors[places], [names[one - 1] for one in code.tolist()])
+                newest_at.append(float(np.frombuffer(times, ">f8")[places[-1]]))
         if waiting:
             self._wait(waiting)
-        return People(list(found), list(found.values()), sorted(set(positions) - set(found)))
+        return People(list(found), list(found.values()), newest_at, sorted(set(positions) - set(found)))
 
     def _rows(self, positions: Mapping[str, Position], kinds: list[str]) -> list[tuple[Any, ...]]:
         self.connection.execute(self._sql["plan_histories"])

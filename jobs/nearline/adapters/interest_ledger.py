@@ -236,7 +236,7 @@ class InterestLedger:
                 vectors=[Vector(vectors[row]) for row in kept],
                 positions=[str(positions[people.names[row]]) for row in kept],
                 event_counts=[len(people.histories[row]) for row in kept],
-                newest_event_at=[float(people.histories[row].occurred_at[-1]) for row in kept],
+                newest_event_at=[people.newest_at[row] for row in kept],
             )
         return len(kept)
 
@@ -271,7 +271,7 @@ class InterestLedger:
         covariance = catalogue_moments(np.stack([row[0] for row in rows]))[1]
         with self.connection.transaction():
             self._execute("save_moments", covariance=covariance.ravel().tolist(), fallback_scale=unit_scale(covariance))
-            nobody = History(np.zeros((0, DIM), np.float32), [], np.zeros(0))
+            nobody = History(np.zeros((0, DIM), np.float32), [])
             newcomer = self._scaled(self.model.interests([nobody]))[0]
             # A model that knows nothing of newcomers leaves them to what is popular.
             self._execute("save_newcomer", vector=newcomer if newcomer.any() else None)

@@ -53,19 +53,21 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         try:
             events = json.loads(text)
             kinds = [event["kind"] for event in events]
-            times = np.array([datetime.fromisoformat(event["occurred_at"]).timestamp() for event in events])
+            times = [datetime.fromisoformat(event["occurred_at"]).timestamp() for event in events]
             says = [event.get("item_text") or event["text"][:QUERY_CHARACTERS] for event in events]
         except (ValueError, KeyError, TypeError) as problem:
             raise InputError(
                 "events: expected a JSON array of objects with kind, occurred_at and text or item_text, "
                 f"saw {text[:200]!r} ({problem!r})."
             ) from problem
+        if times != sorted(times):
+            raise InputError("events: expected the oldest first, saw times that go back. Fix: sort them.")
         if not says:
-            return History(np.zeros((0, DIM), np.float32), [], times)
+            return History(np.zeros((0, DIM), np.float32), [])
         ids = [event.get("item_id") or "" for event in events]
         # How an item is doing is no part of what a person did with it.
         vectors = self.model.item_vectors(ids, says, np.zeros((len(ids), TRENDS), np.float32))
-        return History(vectors, kinds, times)
+        return History(vectors, kinds)
 
 
 mlflow.models.set_model(InterestPyfunc())

@@ -12,8 +12,6 @@ from nearline.errors import InputError
 
 UNKNOWN_KIND = "unknown"
 """Index 0 of every vocabulary of kinds: an event of a kind that came after the training."""
-GAP_BUCKETS = 34
-"""Bucket 0: the first event; 1: same second; then one for each doubling, the last for more than 68 years."""
 QUERY_CHARACTERS = 500
 """What is kept of a query, as in SQL."""
 
@@ -28,26 +26,19 @@ class History:
         float32 (t, DIM): the item's vector, or the query's for a search.
     kinds
         t event kinds such as "view".
-    occurred_at
-        float64 (t,): seconds since 1970 UTC, never falling.
     """
 
     vectors: np.ndarray
     kinds: Sequence[str]
-    occurred_at: np.ndarray
 
     def __post_init__(self) -> None:
         count = len(self.kinds)
-        if self.vectors.shape != (count, DIM) or np.shape(self.occurred_at) != (count,):
+        if self.vectors.shape != (count, DIM):
             raise InputError(
-                f"A history needs one vector of {DIM}, one kind and one time an event, saw vectors "
-                f"{self.vectors.shape}, {count} kinds, times {np.shape(self.occurred_at)}."
+                f"A history needs one vector of {DIM} and one kind an event, saw vectors {self.vectors.shape} "
+                f"and {count} kinds."
             )
         check_vectors(self.vectors, "history")
-        if count and (np.diff(self.occurred_at) < 0).any():
-            raise InputError(
-                "A history runs from the oldest event to the newest, saw times that go back. Fix: sort it."
-            )
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -55,7 +46,7 @@ class History:
     def newest(self, count: int) -> History:
         """Return the newest ``count`` events."""
         start = max(len(self) - count, 0)
-        return History(self.vectors[start:], self.kinds[start:], self.occurred_at[start:])
+        return History(self.vectors[start:], self.kinds[start:])
 
 
 @dataclass(frozen=True)
@@ -171,18 +162,6 @@ def nearest_kind(kind: str, weight: float, known: Mapping[str, float]) -> str:
     if kind in known or not alike:
         return kind
     return min(sorted(alike), key=lambda name: abs(alike[name] - weight))
-
-
-def gap_buckets(occurred_at: np.ndarray) -> np.ndarray:
-    """How long ago the event before was, as int64 buckets (t,) that double in width.
-
-    >>> gap_buckets(np.array([100.0, 100.0, 101.0, 160.0]))
-    array([0, 1, 2, 6])
-    """
-    buckets = np.zeros(len(occurred_at), dtype=np.int64)
-    gaps = np.maximum(np.diff(occurred_at), 0.0)
-    buckets[1:] = np.minimum(1 + np.floor(np.log2(1.0 + gaps)), GAP_BUCKETS - 1)
-    return buckets
 
 
 def run_starts(*columns: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """The behaviour model: a GPT that reads a person's events as a sentence and says what comes next.
 
-A word is an item's or a query's vector, plus what kind of event it was, plus how long ago the one before was. The
-vectors are those that are published and scored: a text vector, centred, scaled and projected, plus for an item a
-residual learned from behaviour, which is zero for one never seen. So an item without any event has its place.
+A word is an item's or a query's vector, plus what kind of event it was. The vectors are those that are published and
+scored: a text vector, centred, scaled and projected, plus for an item a residual learned from behaviour, which is zero
+for one never seen. So an item without any event has its place. How much time passed between events is not read: it
+earned nothing on any data set.
 
 The interest is the mean of the newest words, faded by position, plus what the transformer adds to it, and what the
 items' trends are worth to this person:
@@ -24,7 +25,6 @@ from typing import Any
 
 import torch
 
-from nearline.core.behaviour import GAP_BUCKETS
 from nearline.core.hyperparameters import BehaviourShape
 from nearline.core.interest import LATENT, TRENDS
 from nearline.models.blocks import transformer
@@ -49,7 +49,7 @@ class BehaviourConfig(BehaviourShape):
 
 
 class BehaviourModel(torch.nn.Module):
-    """Events (n, t, LATENT) with kinds and gaps (n, t) to the interest before and after each, (n, 1 + t, DIM)."""
+    """Events (n, t, LATENT) with kinds (n, t) to the interest before and after each, (n, 1 + t, DIM)."""
 
     text_centre: torch.Tensor
     text_scale: torch.Tensor
@@ -64,7 +64,6 @@ class BehaviourModel(torch.nn.Module):
         self.register_buffer("newcomer_trends", torch.zeros(TRENDS))
         self.projection = torch.nn.Linear(config.text_width, LATENT, bias=False)
         self.kinds = torch.nn.Embedding(config.kind_count, LATENT)
-        self.gaps = torch.nn.Embedding(GAP_BUCKETS, LATENT)
         self.opening = torch.nn.Parameter(torch.empty(LATENT))
         self.transformer = transformer(config)
         # GPT-2's blocks have a drop-out of their own around attention and network, Llama's only in the attention.
@@ -77,7 +76,7 @@ class BehaviourModel(torch.nn.Module):
         for layer in (self.output, self.trends):
             torch.nn.init.zeros_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
-        for weight in (self.projection.weight, self.kinds.weight, self.gaps.weight, self.opening):
+        for weight in (self.projection.weight, self.kinds.weight, self.opening):
             torch.nn.init.normal_(weight, std=0.02)
 
     def weigh_kinds(self, weights: Sequence[float]) -> None:
@@ -103,15 +102,13 @@ class BehaviourModel(torch.nn.Module):
         projected: torch.Tensor = self.projection((text_vectors - self.text_centre) / self.text_scale)
         return projected
 
-    def forward(
-        self, vectors: torch.Tensor, kinds: torch.Tensor, gaps: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, vectors: torch.Tensor, kinds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Interest before the first event and after each, (n, 1 + t, DIM).
 
         ``mask`` (n, t) is 1 for an event and 0 for padding at the end.
         """
         count = len(mask)
-        words = vectors + self.kinds(kinds) + self.gaps(gaps)  # (n, t, LATENT)
+        words = vectors + self.kinds(kinds)  # (n, t, LATENT)
         words = torch.cat([self.opening.expand(count, 1, LATENT), words], dim=1)
         mask = torch.cat([mask.new_ones(count, 1), mask], dim=1)
         read = self.transformer(inputs_embeds=self.dropout(words), attention_mask=mask)

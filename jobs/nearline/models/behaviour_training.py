@@ -146,8 +146,8 @@ class BehaviourTrainer:
             return self.weights.model.project(self.item_texts[chosen]) + residuals
 
         length = targets.shape[1] - 1
-        words, kinds, gaps, real = self._sentences(lessons, rows, length, vectors)
-        interests = self.weights.model(words, kinds, gaps, real)  # (stretches, 1 + t, DIM)
+        words, kinds, real = self._sentences(lessons, rows, length, vectors)
+        interests = self.weights.model(words, kinds, real)  # (stretches, 1 + t, DIM)
         wanting = interests[torch.from_numpy(targets >= 0).to(self.device)]  # (targets, DIM)
         logits = wanting[:, :LATENT] @ vectors(sample).T  # (targets, sample)
         logits = logits + self._trend_scores(wanting[:, LATENT:], moments, sample, trends)
@@ -160,8 +160,8 @@ class BehaviourTrainer:
 
     def _sentences(
         self, lessons: Lessons, rows: list[np.ndarray], length: int, vectors: Any
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Words (stretches, t, LATENT), kinds, gaps and mask (stretches, t), padded at the end."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Words (stretches, t, LATENT), kinds and mask (stretches, t), padded at the end."""
         ledger, flat = lessons.ledger, np.concatenate(rows)
         places = np.concatenate([line * length + np.arange(len(stretch)) for line, stretch in enumerate(rows)])
         items, queries = ledger.item[flat], ledger.query[flat]
@@ -172,15 +172,11 @@ class BehaviourTrainer:
             asked = torch.from_numpy(queries[items < 0]).to(self.device)
             meant = self.weights.model.project(self.query_texts[asked])
             words = words.index_put((place[torch.from_numpy(items < 0).to(self.device)],), meant.to(words.dtype))
-        kinds, gaps, real = (torch.zeros(len(words), dtype=torch.long, device=self.device) for _ in range(3))
+        kinds, real = (torch.zeros(len(words), dtype=torch.long, device=self.device) for _ in range(2))
         kinds[place] = torch.from_numpy(ledger.kind[flat]).to(self.device)
-        # As serving sees them: the first event of a stretch has none before it.
-        seen_gaps = lessons.gaps[flat]
-        seen_gaps[np.cumsum([0, *(len(stretch) for stretch in rows[:-1])])] = 0
-        gaps[place] = torch.from_numpy(seen_gaps).to(self.device)
         real[place] = 1
         shape = (len(rows), length)
-        return words.view(*shape, LATENT), kinds.view(shape), gaps.view(shape), real.view(shape)
+        return words.view(*shape, LATENT), kinds.view(shape), real.view(shape)
 
     def _trend_scores(
         self, worth: torch.Tensor, moments: np.ndarray, needed: np.ndarray, trends: torch.Tensor

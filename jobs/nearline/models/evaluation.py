@@ -81,7 +81,7 @@ class Window:
         found = []
         for start, end in zip(np.maximum(self.start, self.end - most), self.end, strict=True):
             kinds = [self.ledger.kinds[kind] for kind in self.ledger.kind[start:end]]
-            found.append(History(table[code[start:end]], kinds, self.ledger.time[start:end]))
+            found.append(History(table[code[start:end]], kinds))
         return found
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nearline.core.behaviour import Ledger, gap_buckets, run_starts
+from nearline.core.behaviour import Ledger, run_starts
 from nearline.core.split import first_interactions
 from nearline.core.transitions import fading_weights
 from nearline.core.trends import TrendHistory
@@ -20,8 +20,6 @@ class Lessons:
 
     Attributes
     ----------
-    gaps
-        int64 (n,): bucket of the time since the event before.
     targets, moments, weights
         Of all first meetings the items, int64; the number in ``trends`` of the last moment before each; and how much
         each counts, float32 with a mean of 1: less for old ones where habits fade (`nearline.core.transitions`).
@@ -36,7 +34,6 @@ class Lessons:
 
     ledger: Ledger
     trends: TrendHistory = field(repr=False)
-    gaps: np.ndarray
     targets: np.ndarray
     moments: np.ndarray
     weights: np.ndarray
@@ -64,13 +61,10 @@ class Lessons:
             there &= ledger.user[np.append(rows, -1)[low]] == ledger.user
             return low, np.where(there, np.append(target_end, 0)[low], low)
 
-        gaps = gap_buckets(ledger.time)
-        gaps[is_start] = 0
         trends = TrendHistory(ledger)
         return cls(
             ledger,
             trends,
-            gaps,
             ledger.item[rows],
             trends.before(ledger.time[rows]),
             _weights(ledger.time[rows], fading),

@@ -12,7 +12,7 @@ from typing import Any
 
 from nearline.errors import ModelError
 
-FORMAT = 2
+FORMAT = 3
 """A folder of another format is refused."""
 
 

@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
 from nearline.core.batches import by_same_length
-from nearline.core.behaviour import History, gap_buckets
+from nearline.core.behaviour import History
 from nearline.core.interest import DIM, LATENT, TRENDS
 
 BATCH = 32
@@ -78,14 +78,13 @@ class NewestInterest:
     def _batch(self, histories: Sequence[History]) -> np.ndarray:
         vectors = np.stack([history.vectors[:, :LATENT] for history in histories])
         kinds = np.array([[self._kind_code.get(kind, 0) for kind in history.kinds] for history in histories], np.int64)
-        gaps = np.stack([gap_buckets(np.asarray(history.occurred_at, np.float64)) for history in histories])
-        found: np.ndarray = self._read(*map(torch.from_numpy, (vectors, kinds, gaps))).numpy()
+        found: np.ndarray = self._read(torch.from_numpy(vectors), torch.from_numpy(kinds)).numpy()
         return found
 
-    def _gpt2(self, vectors: torch.Tensor, kinds: torch.Tensor, gaps: torch.Tensor) -> torch.Tensor:
-        """(n, t, LATENT), (n, t), (n, t) to (n, DIM); `BehaviourModel.forward` says what each part is for."""
+    def _gpt2(self, vectors: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        """(n, t, LATENT), (n, t) to (n, DIM); `BehaviourModel.forward` says what each part is for."""
         weights, (count, length) = self.weights, kinds.shape
-        words = vectors + weights["kinds.weight"][kinds] + weights["gaps.weight"][gaps]
+        words = vectors + weights["kinds.weight"][kinds]
         hidden = torch.cat([weights["opening"].expand(count, 1, LATENT), words], dim=1)
         hidden = hidden + weights["transformer.wpe.weight"][: 1 + length]
         layers = int(self.shape["layers"])
@@ -137,8 +136,8 @@ class NewestInterest:
         model.load_state_dict(self.weights)
         model.eval().requires_grad_(False)
 
-        def read(vectors: torch.Tensor, kinds: torch.Tensor, gaps: torch.Tensor) -> torch.Tensor:
-            newest: torch.Tensor = model(vectors, kinds, gaps, torch.ones_like(kinds))[:, -1]
+        def read(vectors: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+            newest: torch.Tensor = model(vectors, kinds, torch.ones_like(kinds))[:, -1]
             return newest
 
         return read

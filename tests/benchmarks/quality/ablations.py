@@ -1,7 +1,7 @@
 """What each part of the model earns: trained without it, up to the inner cut only, and judged on the validation window.
 
 The test window is not touched. Each line has NDCG@10 over the whole catalogue and on known items (the inner part's,
-among themselves), and the paired difference to the whole model with its interval, people drawn again.
+among themselves) and on new items, and the paired difference to the whole model with its interval, people drawn again.
 
 python tests/benchmarks/quality/ablations.py --data folder --without text_tuning,residuals
 """
@@ -35,7 +35,7 @@ from benchmarks.quality.problem import Problem
 from benchmarks.quality.protocol import successive
 from nearline.core.ranking import gains, rank
 from nearline.errors import InputError, run_job
-from nearline.models import behaviour_model, choices, interest_model, lessons
+from nearline.models import behaviour_model, choices, lessons
 from nearline.models import training as training_module
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
 from nearline.models.training import train_interest_model
@@ -78,15 +78,6 @@ def _no_mean() -> Any:
         return torch.zeros_like(vectors)
 
     return mock.patch.object(behaviour_model.BehaviourModel, "_faded_means", nothing)
-
-
-@contextmanager
-def _no_gaps() -> Iterator[None]:
-    def nothing(times: np.ndarray) -> np.ndarray:
-        return np.zeros(len(times), dtype=np.int64)
-
-    with mock.patch.object(lessons, "gap_buckets", nothing), mock.patch.object(interest_model, "gap_buckets", nothing):
-        yield
 
 
 @contextmanager
@@ -151,7 +142,6 @@ PARTS = {
     "faded_mean": Without(patches=_no_mean),
     "trends": Without(patches=_no_trends),
     "kinds": Without(data=_no_kinds),
-    "gaps": Without(patches=_no_gaps),
     "searches": Without(data=_no_searches),
     "fading": Without(data=_no_fading),
     "transitions": Without(data=_no_transitions),
@@ -244,6 +234,7 @@ def _row(name: str, found: Found, whole: Found, people: People, warm: np.ndarray
     for figure, without, beside, share in (
         ("all", found.catalogue, whole.catalogue, 1.0),
         ("warm", found.warm, whole.warm, float(warm.mean()) or 1.0),
+        ("cold", found.catalogue * ~warm, whole.catalogue * ~warm, float((~warm).mean()) or 1.0),
     ):
         difference = people.mean((beside - without) / share)
         row[figure] = round(float(without.mean()) / share, 5)
