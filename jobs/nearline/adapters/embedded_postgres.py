@@ -38,7 +38,7 @@ unix_socket_directories = '{socket_folder}'
 unix_socket_permissions = 0700
 dynamic_shared_memory_type = {shared_memory}
 max_connections = 200
-shared_buffers = 256MB
+shared_buffers = {buffers_mb}MB
 maintenance_work_mem = 256MB
 max_wal_size = 4GB
 random_page_cost = 1.1
@@ -213,11 +213,25 @@ def _configure(settings: Settings) -> None:
     # Containers often have 64 MB of /dev/shm, too little for a parallel index build.
     roomy = Path("/dev/shm").exists() and shutil.disk_usage("/dev/shm").free > 2**30
     text = CONFIGURATION.format(
-        socket_folder=str(socket_folder).replace("'", "''"), shared_memory="posix" if roomy else "mmap"
+        socket_folder=str(socket_folder).replace("'", "''"),
+        shared_memory="posix" if roomy else "mmap",
+        buffers_mb=_buffers_mb(),
     )
     path = settings.postgres_folder / "nearline.conf"
     path.write_text(text)
     _give_to_owner(path, settings)
+
+
+def _buffers_mb() -> int:
+    """A quarter of the memory, as PostgreSQL's manual advises, up to 4 GB; taken only as tables grow.
+
+    A page that has to be copied in from the file system's cache costs more than all else that is done with it.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")  # of a container
+    if limit.exists() and (said := limit.read_text().strip()).isdigit():
+        memory = min(memory, int(said))
+    return min(max(memory // 4 >> 20, 128), 4096)
 
 
 def _run(settings: Settings, program: str, *arguments: str) -> None:

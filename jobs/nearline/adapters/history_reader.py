@@ -79,15 +79,14 @@ class HistoryReader:
         found, newest_at, waiting = {}, [], []
         for user, times, codes, items, texts in rows:
             item_rows = self._items.rows(items)
-            waiting += [
-                (item, user) for item, row in zip(items, item_rows, strict=True) if row < 0 and item is not None
-            ]
             vectors, known = self._vectors(items, item_rows, texts)
-            if known.any():
-                places = np.flatnonzero(known)
-                code = np.frombuffer(codes, ">i2")[places]
-                found[user] = History(vectors[places], [names[one - 1] for one in code.tolist()])
-                newest_at.append(float(np.frombuffer(times, ">f8")[places[-1]]))
+            codes = np.frombuffer(codes, ">i2")
+            if not known.all():
+                waiting += [(items[place], user) for place in np.flatnonzero(item_rows < 0) if items[place] is not None]
+                vectors, codes, times = vectors[known], codes[known], np.frombuffer(times, ">f8")[known].tobytes()
+            if len(codes):
+                found[user] = History(vectors, [names[code - 1] for code in codes.tolist()])
+                newest_at.append(float(np.frombuffer(times[-8:], ">f8")[0]))
         if waiting:
             self._wait(waiting)
         return People(list(found), list(found.values()), newest_at, sorted(set(positions) - set(found)))

@@ -16,11 +16,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
-from pgvector import Vector
 from psycopg.types.json import Jsonb
 
 from nearline.adapters.history_reader import Encoder, HistoryReader, People
-from nearline.adapters.postgres import Connection, queries
+from nearline.adapters.postgres import Connection, VectorArray, queries
 from nearline.core.behaviour import History
 from nearline.core.blend import scaled
 from nearline.core.fold import unit_scale
@@ -210,10 +209,11 @@ class InterestLedger:
         done, before = 0, None
         for batch in _batches(users, USERS_A_BATCH):
             read = self._read(batch, position)
+            # Computed while the one before is written and the next one is looked for: it uses no connection.
+            now = (*read, self._background.submit(self.model.interests, read[0].histories))
             if before:
                 done += self._write(*before)
-            # Computed while Postgres looks for the next batch: it uses no connection.
-            before = (*read, self._background.submit(self.model.interests, read[0].histories))
+            before = now
         return done + (self._write(*before) if before else 0)
 
     def _read(self, users: Sequence[str], position: Position) -> tuple[People, dict[str, Position]]:
@@ -227,13 +227,13 @@ class InterestLedger:
     def _write(self, people: People, positions: dict[str, Position], computed: Future[np.ndarray]) -> int:
         if people.without:
             self._execute("forget_interests", users=people.without)
-        vectors = self._vectors(people, computed)
-        kept = [row for row, vector in enumerate(vectors) if vector is not None]
+        vectors = {row: vector for row, vector in enumerate(self._vectors(people, computed)) if vector is not None}
+        kept = list(vectors)
         if kept:
             self._execute(
                 "save_interests",
                 users=[people.names[row] for row in kept],
-                vectors=[Vector(vectors[row]) for row in kept],
+                vectors=VectorArray(list(vectors.values())),
                 positions=[str(positions[people.names[row]]) for row in kept],
                 event_counts=[len(people.histories[row]) for row in kept],
                 newest_event_at=[people.newest_at[row] for row in kept],

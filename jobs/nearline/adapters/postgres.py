@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,11 +15,12 @@ from pgvector import Vector
 from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.abc import Buffer
-from psycopg.adapt import Loader
+from psycopg.adapt import Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 
 from nearline.adapters import embedded_postgres
+from nearline.core.interest import DIM
 from nearline.errors import DatabaseError, DatabaseUnreachable
 from nearline.settings import Settings
 
@@ -126,6 +128,30 @@ def copy_rows(
     return count
 
 
+class VectorArray:
+    """Vectors (DIM,) as one parameter of type ``vector[]``; pgvector's own dumper would take them one by one."""
+
+    def __init__(self, vectors: Sequence[np.ndarray]) -> None:
+        self.vectors = vectors
+
+
+class _VectorArrayDumper(Dumper):
+    """As PostgreSQL's array_recv and pgvector's vector_recv read it: a header, then the length and bytes of each."""
+
+    format = Format.BINARY
+    element_oid: int
+    element = np.dtype([("length", ">i4"), ("width", ">i2"), ("unused", ">i2"), ("numbers", ">f4", (DIM,))])
+
+    def dump(self, obj: VectorArray) -> bytes:
+        elements = np.zeros(len(obj.vectors), self.element)
+        elements["length"], elements["width"] = self.element.itemsize - 4, DIM
+        for element, vector in zip(elements["numbers"], obj.vectors, strict=True):
+            element[:] = vector
+        dimensions, has_nulls, first = 1, 0, 1
+        header = struct.pack("!5i", dimensions, has_nulls, self.element_oid, len(elements), first)
+        return header + elements.tobytes()
+
+
 class _TextToArray(Loader):
     def load(self, data: Buffer) -> np.ndarray:
         return np.asarray(Vector.from_text(bytes(data).decode()).to_numpy(), dtype=np.float32)
@@ -146,3 +172,6 @@ def _use_arrays(connection: Connection) -> None:
     vector = connection.adapters.types["vector"]
     connection.adapters.register_loader(vector.oid, _TextToArray)
     connection.adapters.register_loader(vector.oid, _BinaryToArray)
+    # An extension's types have other numbers in each database.
+    dumper = type("VectorArrayDumper", (_VectorArrayDumper,), {"oid": vector.array_oid, "element_oid": vector.oid})
+    connection.adapters.register_dumper(VectorArray, dumper)

