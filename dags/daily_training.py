@@ -21,7 +21,7 @@ DOC = """
 | `register` | Python | the model, its metrics and data digests into MLflow |
 | `embed_items` | Spark | a vector for each item, into a partition of its own |
 | `rebuild_interests` | Python | an interest vector for each person, with the new model |
-| `publish` | Python | flips the live version, in one transaction |
+| `publish` | Python | checks the index, then flips the live version and moves MLflow's alias with it |
 | `archive_events` | Spark | events older than `NEARLINE_HOT_DAYS` from Postgres to Parquet |
 
 **When `judge` is skipped** the candidate was not good enough; the last lines of its log say by how much. Everything up

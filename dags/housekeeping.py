@@ -11,7 +11,8 @@ from nearline_airflow.tasks import python_job
 DOC = """
 ### Retention
 
-`keep_house` drops old model versions with their vectors (never the live one nor those kept for going back), old run
+`keep_house` drops the tables of old model versions (never the live one, nor the newest `NEARLINE_KEEP_VERSIONS` that
+were live) and of loads that died a day ago or more; `nearline.versions` shows what is here. It also drops old run
 folders, old rejected rows and exposures, and makes next months' event partitions. It deletes no event: those move to
 Parquet in `daily_training`'s `archive_events`.
 

@@ -1,6 +1,6 @@
 """Drop what is past its time: old model versions, run folders, rejected rows; prepare next months' partitions.
 
-python jobs/keep_house.py --keep-versions 3
+python jobs/keep_house.py
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import shutil
 
 from nearline.adapters.postgres import connect, queries
-from nearline.adapters.version_tables import drop_tables
+from nearline.adapters.version_tables import drop_past_use
 from nearline.errors import run_job
 from nearline.settings import Settings
 
@@ -22,19 +22,12 @@ KEEP = {"runs": 7, "models": 5, "text_vectors": 5}
 
 def main(argv: list[str] | None = None) -> int:
     """Clean up; running it twice is harmless."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--keep-versions", type=int, default=3, help="published versions to keep, the live one included"
-    )
-    arguments = parser.parse_args(argv)
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     settings = Settings.from_env()
     with connect(settings, autocommit=True) as connection:
         for what, how_many in connection.execute(queries("publish")["keep_house"]).fetchall():
             log.info("%-26s %d", what, how_many)
-        old = connection.execute(queries("publish")["old_versions"], vars(arguments)).fetchall()
-        for (version,) in old:
-            drop_tables(connection, version)
-        log.info("%-26s %d", "model versions dropped", len(old))
+        log.info("%-26s %d", "model versions dropped", len(drop_past_use(connection, settings.keep_versions)))
     for name, keep in KEEP.items():
         newest_first = sorted((settings.home / name).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
         for folder in newest_first[keep:]:

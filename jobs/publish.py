@@ -1,4 +1,4 @@
-"""Make the candidate of a daily run the live version: catch up, flip in one transaction, move the MLflow alias.
+"""Make the candidate of a daily run the live version: catch up, then flip and move the MLflow alias together.
 
 python jobs/publish.py --run 2026-11-21
 """
@@ -10,9 +10,11 @@ import json
 import logging
 
 from nearline.adapters.interest_ledger import InterestLedger
-from nearline.adapters.mlflow_registry import move_alias
-from nearline.adapters.postgres import Connection, connect, queries
-from nearline.errors import DatabaseError, run_job
+from nearline.adapters.mlflow_registry import leave_note, move_alias, take_note_away
+from nearline.adapters.postgres import connect, queries
+from nearline.adapters.promotion import check_index, go_live
+from nearline.adapters.version_tables import live_version, take_version
+from nearline.errors import run_job
 from nearline.models.served_model import ServedModel
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
@@ -27,30 +29,26 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
     run = RunFolder(settings, arguments.run)
-    publish = queries("publish")
+    version = run.version
     with connect(settings, autocommit=True) as connection:
-        ledger = InterestLedger(connection, ServedModel(run.model), run.version)
-        live = connection.execute(queries("refresh")["live"]).fetchone()
-        if live != (run.version,):  # else this is a retry: it is served already, and the nearline job keeps it fresh
-            if not ledger.lock():
-                raise DatabaseError(
-                    f"Another job writes the vectors of version {run.version}. Fix: wait for it to end."
-                )
-            connection.execute(publish["refresh_popularity"])
-            about = {
-                "model_version": run.version,
-                "by_whom": f"daily_training {run.name}",
-                "because": json.loads(run.judgement.read_text())["reason"],
-            }
-            events = ledger.catch_up_and(lambda: _promote(connection, about))
-            log.info("caught up with %d events that came during the rebuild", events)
-    move_alias(settings, run.version)
-    log.info("version %d is live", run.version)
+        if live_version(connection) == version:
+            # A retry. The alias was moved with the flip, and may say by now that somebody wants another version.
+            log.info("version %d is live already", version)
+            return 0
+        take_version(connection, version)
+        check_index(connection, version)
+        connection.execute(queries("publish")["refresh_popularity"])
+        by, because = f"daily_training {run.name}", json.loads(run.judgement.read_text())["reason"]
+        leave_note(settings, version, by, because)
+        events = go_live(
+            InterestLedger(connection, ServedModel(run.model), version),
+            by,
+            because,
+            before_commit=lambda: move_alias(settings, version),
+        )
+    log.info("version %d is live; it caught up with %d events that came during the rebuild", version, events)
+    take_note_away(settings, version)
     return 0
-
-
-def _promote(connection: Connection, about: dict[str, object]) -> None:
-    connection.execute(queries("publish")["promote"], about)
 
 
 if __name__ == "__main__":

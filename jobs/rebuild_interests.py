@@ -10,7 +10,8 @@ import logging
 
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import connect
-from nearline.errors import DatabaseError, run_job
+from nearline.adapters.version_tables import take_version
+from nearline.errors import run_job
 from nearline.models.served_model import ServedModel
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
@@ -26,10 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings.from_env()
     run = RunFolder(settings, arguments.run)
     with connect(settings, autocommit=True) as connection:
-        ledger = InterestLedger(connection, ServedModel(run.model), run.version)
-        if not ledger.lock():
-            raise DatabaseError(f"Another job writes the vectors of version {run.version}. Fix: wait for it to end.")
-        people = ledger.rebuild()
+        take_version(connection, run.version)
+        people = InterestLedger(connection, ServedModel(run.model), run.version).rebuild()
     log.info("version %d has the interests of %d people", run.version, people)
     return 0
 

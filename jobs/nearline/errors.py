@@ -34,6 +34,10 @@ class DatabaseUnreachable(DatabaseError):
     """Postgres does not answer; it may do so in a moment."""
 
 
+class VersionTaken(DatabaseError):
+    """Another job writes the vectors of a version; it ends some time."""
+
+
 class ModelError(NearlineError):
     """A model folder is missing, incomplete or of another shape."""
 

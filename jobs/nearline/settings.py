@@ -127,6 +127,8 @@ class Settings:
     shards: int = _setting("NEARLINE_SHARDS", 1, _integer(1, 64), "use a number such as 2")
     #: Seconds by which a run of nearline_interests may be late before Airflow raises an alert.
     lag_budget: int = _setting("NEARLINE_LAG_BUDGET", 60, _integer(1, 3600), "use a number of seconds such as 60")
+    #: Versions whose vectors stay in Postgres, the live one included: going back to one of them takes seconds.
+    keep_versions: int = _setting("NEARLINE_KEEP_VERSIONS", 3, _integer(1, 100), "use a number such as 3")
     #: Days of events, counted back from the newest, that stay in Postgres; older ones move to the archive.
     hot_days: int = _setting("NEARLINE_HOT_DAYS", 3650, _integer(1, 36500), "use a number of days such as 3650")
     #: Folder (any path Spark can write) of archived events. None: ``home``/archive.
@@ -136,7 +138,7 @@ class Settings:
     #: Share of the newest events, by time, that a candidate is judged on and has not been trained on.
     holdout_share: float = _setting("NEARLINE_HOLDOUT_SHARE", 0.1, _share, "use a share such as 0.1")
     #: Most optimiser steps of the text model in one daily run; bounds the length of a day.
-    text_steps: int = _setting("NEARLINE_TEXT_STEPS", 40, _integer(0, 1_000_000), "use a number of steps such as 40")
+    text_steps: int = _setting("NEARLINE_TEXT_STEPS", 160, _integer(0, 1_000_000), "use a number of steps such as 160")
     #: Most passes of the behaviour model over the training events in one daily run.
     epochs: int = _setting("NEARLINE_EPOCHS", 12, _integer(1, 1000), "use a number of epochs such as 12")
     #: Hyperparameters that differ from their defaults in jobs/nearline/core/hyperparameters.py; `make tune` finds some.

@@ -59,6 +59,9 @@ def read(connection: psycopg.Connection[dict[str, Any]], *, user: str, kind: str
     facts = {
         "live": connection.execute("select * from nearline.live_model").fetchone(),
         "freshness": connection.execute(FRESHNESS).fetchall(),
+        "versions": connection.execute(
+            "select * from nearline.versions where state <> 'dropped' order by model_version desc"
+        ).fetchall(),
         "promotions": connection.execute(
             "select * from nearline.promotions order by promotion_id desc limit 8"
         ).fetchall(),

@@ -65,7 +65,7 @@ begin
     execute format('comment on index nearline_data.%I is %L', transitions || '_item_id_idx', 'nearline.recommend: likely successors.');
     execute format('analyze nearline_data.%I', embeddings);
     execute format('analyze nearline_data.%I', transitions);
-    update nearline_data.model_version m set item_count = items where m.model_version = of_version;
+    update nearline_data.model_version m set item_count = items, index_recall = null where m.model_version = of_version;
     return items;
 end
 $$;

@@ -3,6 +3,15 @@ with share as (
     select c.model_version, c.shard, c.shard_count, c.position, c.moved_at
     from nearline_data.live_version l
     join nearline_data.cursor c on c.model_version = l.model_version
+), recent_batch as (
+    -- What a version reads before it goes live was in the vectors that were served then: nobody waited for it.
+    select b.shard, b.user_count, b.lag_ms, b.finished_at
+    from nearline_data.refresh_batch b
+    where b.finished_at > now() - interval '1 hour'
+      and not exists (
+          select from nearline_data.live_version l
+          where l.model_version = b.model_version and l.live_since > b.finished_at
+      )
 ), event_lag as (
     select b.shard
          , percentile_cont(0.5) within group (order by l.ms) as p50
@@ -11,16 +20,14 @@ with share as (
          , percentile_cont(0.95) within group (order by l.ms) filter (where b.finished_at > now() - interval '1 minute') as p95_now
          , count(*) as events
          , count(*) filter (where b.finished_at > now() - interval '1 minute') as events_now
-    from nearline_data.refresh_batch b
+    from recent_batch b
     cross join unnest(b.lag_ms) as l (ms)
-    where b.finished_at > now() - interval '1 hour'
     group by b.shard
 ), people as (
     select b.shard
          , sum(b.user_count) filter (where b.finished_at > now() - interval '1 minute') as users_now
          , max(b.finished_at) as newest_at
-    from nearline_data.refresh_batch b
-    where b.finished_at > now() - interval '1 hour'
+    from recent_batch b
     group by b.shard
 ), backlog as (
     select s.shard, u.events, u.oldest_at

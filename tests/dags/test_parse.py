@@ -41,4 +41,6 @@ def test_dag_file_is_light(path: Path) -> None:
 
 
 def test_all_dags_are_here() -> None:
-    assert [path.stem for path in DAG_FILES] == ["daily_training", "housekeeping", "ingest_files", "nearline_interests"]
+    assert [path.stem for path in DAG_FILES] == [
+        "daily_training", "follow_champion", "housekeeping", "ingest_files", "nearline_interests",
+    ]  # fmt: skip

@@ -13,11 +13,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from nearline.adapters.airflow_environment import postgres_connection
+from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import Connection
+from nearline.adapters.version_tables import drop_tables
 from nearline.settings import Settings
 from nearline_airflow.reader import Unreadable, reader
 from nearline_airflow.words import shown
-from small_shop import open_shop
+from small_shop import MeanOfHistory, open_shop
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -128,6 +130,21 @@ def test_shares_and_what_was_folded_are_shown(
     assert (first[5][-4:], first[6]) == (" UTC", "1")
     assert re.fullmatch(r"\d+ ms|\d+\.\d s", first[7])
     assert 'href="metrics"' in answer.text
+
+
+def test_versions_are_shown_with_the_disk_that_they_take(
+    logged_in: TestClient, page_database: Settings, connection: Connection
+) -> None:
+    for version in (1, 2, 3):
+        open_shop(connection, version)
+    connection.execute("select nearline.record_event('u1', 'view', 'hiking-page-1')")
+    InterestLedger(connection, MeanOfHistory(), 3).step()
+    drop_tables(connection, 1)
+    connection.execute("select nearline_data._measure_recall(3)")
+    head, live, kept = table(logged_in.get("/nearline/").text, "versions")
+    assert head[:7] == ["version", "state", "items", "people", "recall of its index", "tables", "indexes"]
+    assert (live[:5], kept[:5]) == (["3", "live", "24", "1", "1"], ["2", "kept", "24", "0", "—"])
+    assert all(re.fullmatch(r"\d+(\.\d)? kB", size) for size in live[5:7] + kept[5:7])
 
 
 def table(page: str, name: str) -> list[list[str]]:

@@ -52,14 +52,14 @@ def test_ends_some_time(dag: DAG) -> None:
 
 
 def test_runs_once_at_a_time_and_never_for_the_past(dag: DAG) -> None:
-    assert dag.max_active_runs == (2 if dag.dag_id == "nearline_interests" else 1)
+    assert dag.max_active_runs == (2 if dag.dag_id in ("nearline_interests", "follow_champion") else 1)
     assert dag.catchup is False
     assert dag.start_date is None  # with one, `make up` would start a run for the last midnight
 
 
 def test_retries(dag: DAG) -> None:
     for task in dag.tasks:
-        if task.task_id in ("judge", "refresh_interests"):
+        if task.task_id in ("judge", "refresh_interests", "follow_champion"):
             assert task.retries == 0
         else:
             assert task.retries >= 1

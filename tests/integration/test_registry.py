@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,43 @@ def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match="version 99"):
         mlflow_registry.fetch_model(registry, 99)
+
+
+@pytest.mark.parametrize(
+    ("login", "variables", "header"),
+    [
+        ("", {}, None),
+        ("ada:a%40b@", {}, "Basic YWRhOmFAYg=="),
+        ("", {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "a@b"}, "Basic YWRhOmFAYg=="),
+        ("ada:a%40b@", {"MLFLOW_TRACKING_TOKEN": "t0ken"}, "Bearer t0ken"),
+    ],
+)
+def test_the_champion_is_asked_for_with_the_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str, variables: dict[str, str], header: str | None
+) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append((self.path, self.headers["Authorization"]))
+            tags = [{"key": "nearline.moved_by", "value": "ada"}]
+            found = {"version": "7", "run_id": "r", "description": "warm", "tags": tags}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"model_version": found}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        settings = Settings(home=tmp_path, mlflow_uri=f"http://{login}127.0.0.1:{server.server_port}/below/")
+        found = mlflow_registry.champion(settings)
+    assert found == mlflow_registry.Champion(7, "r", "ada", "warm", has_note=True)
+    path = "/below/api/2.0/mlflow/registered-models/alias?name=nearline-interest&alias=champion"
+    assert seen == [(path, header)]
 
 
 def test_a_server_that_is_down_is_named_without_its_password(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "CORE__DAGS_FOLDER": REPOSITORY / "dags",
         "CORE__PLUGINS_FOLDER": REPOSITORY / "plugins",
         "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": 2 + 2 * settings.shards,  # two runs of nearline_interests, and the daily ones
+        # Two runs of nearline_interests, two of follow_champion (one may rebuild for hours), and a daily one.
+        "CORE__PARALLELISM": 3 + 2 * settings.shards,
         "CORE__LOAD_EXAMPLES": False,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,  # a DAG that someone pauses later stays paused
         "CORE__FERNET_KEY": keys["fernet"],

@@ -85,9 +85,11 @@ def _deploy_functions(connection: Connection) -> None:
         connection.execute(
             "select nearline_data._ensure_event_partitions(now() - interval '2 months', now() + interval '3 months')"
         )
-    # Without it a filter (kinds, seen items) after an HNSW scan returns too few rows. On the database, because a SET
-    # clause on the function would be paid at every call.
+    # Without it a filter (kinds, seen items) after an HNSW scan returns too few rows. On the database, where a role can
+    # have its own.
     connection.execute(sql.SQL("alter database {} set hnsw.iterative_scan = 'strict_order'").format(database))
+    # pgvector's own 40 finds 97 to 99 of a hundred nearest items in catalogues learnt from real data; this, over 99.
+    connection.execute(sql.SQL("alter database {} set hnsw.ef_search = 100").format(database))
 
 
 def _run(connection: Connection, name: str, body: str) -> None:

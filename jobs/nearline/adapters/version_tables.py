@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+import time
+
 from nearline.adapters.postgres import Connection, queries
+from nearline.errors import VersionTaken
 
 PARTS = ("item_embedding", "item_transition", "query_embedding", "user_interest")
+LOOK_SECONDS = 0.1
+
+
+def live_version(connection: Connection) -> int | None:
+    """The version that is served; None: there is none yet."""
+    found = connection.execute(queries("refresh")["live"]).fetchone()
+    return found[0] if found else None
+
+
+def take_version(connection: Connection, version: int, patience: float = 0.0) -> None:
+    """Become the one that writes the vectors of a version, until the connection ends; wait ``patience`` seconds for it.
+
+    Whatever loads, rebuilds, refreshes or drops a version holds this lock: the lock of its first share of the people.
+
+    Raises
+    ------
+    VersionTaken
+        When another job holds it.
+    """
+    give_up = time.monotonic() + patience
+    while not _try(connection, version):
+        if time.monotonic() >= give_up:
+            raise VersionTaken(f"Another job writes the vectors of version {version}. Fix: wait for it to end.")
+        time.sleep(LOOK_SECONDS)
 
 
 def make_tables(connection: Connection, version: int) -> None:
@@ -17,3 +44,18 @@ def drop_tables(connection: Connection, version: int) -> None:
     """Drop those of a version that is not live, each in a transaction of its own: then nobody waits in a circle."""
     for part in PARTS:
         connection.execute(queries("publish")["drop_part"], {"model_version": version, "part": part})
+
+
+def drop_past_use(connection: Connection, keep_versions: int) -> list[int]:
+    """Drop the tables of versions that nobody will go back to, and of loads that died; returns which."""
+    dropped = []
+    for (version,) in connection.execute(queries("publish")["past_use"], {"keep_versions": keep_versions}).fetchall():
+        if _try(connection, version):  # else it is wanted again just now
+            drop_tables(connection, version)
+            dropped.append(version)
+    return dropped
+
+
+def _try(connection: Connection, version: int) -> bool:
+    row = connection.execute(queries("refresh")["try_lock"], {"model_version": version, "shard": 0}).fetchone()
+    return bool(row and row[0])

@@ -32,7 +32,7 @@ class TextTraining:
     """How the text model is trained."""
 
     #: Optimiser steps.
-    steps: int = 40
+    steps: int = 160
     #: Pairs a step, each the negatives of all others.
     batch: int = _whole(32, 2, 4096)
     #: Titles and attributes; training on twice as many tokens takes twice as long.

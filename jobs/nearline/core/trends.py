@@ -7,6 +7,8 @@ met is a mean one, marked as such, and what it deserves is one number that can b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nearline.core.behaviour import Ledger
@@ -61,6 +63,25 @@ def unmet() -> np.ndarray:
     return found
 
 
+def trends_by_name(item_ids: Sequence[str], known_ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Trends of items by name, float32 (n, TRENDS); those of an item that nobody has met where it is not known.
+
+    Parameters
+    ----------
+    known_ids
+        Text (m,), rising, with ``known``, float32 (m, TRENDS).
+
+    >>> trends_by_name(["b", "new"], np.array(["a", "b"]), np.full((2, TRENDS), 0.5))[:, UNSEEN].tolist()
+    [0.5, 1.0]
+    """
+    found = np.tile(unmet(), (len(item_ids), 1))
+    if len(known_ids):
+        place = np.minimum(np.searchsorted(known_ids, item_ids), len(known_ids) - 1)
+        is_known = known_ids[place] == np.asarray(item_ids)
+        found[is_known] = known[place[is_known]]
+    return found
+
+
 class TrendHistory:
     """Trends of a training ledger at moments with equally many first meetings between them.
 
@@ -70,9 +91,6 @@ class TrendHistory:
         float64 (m,), rising: seconds at which trends were taken.
     tables
         float32 (m, items, TRENDS).
-    born
-        int64 (items,): number of the last moment before anybody did anything with the item; m for one never touched.
-        Up to then the item could not be taken, and so it is no wrong answer either.
     """
 
     def __init__(self, ledger: Ledger, moments: int = MOMENTS) -> None:
@@ -82,10 +100,6 @@ class TrendHistory:
         shares = np.linspace(0.0, 1.0, most + 1)[:-1]
         self.moments = np.unique(np.quantile(times, shares)) if len(times) else np.zeros(1)
         self.tables = np.stack([trends_at(items, times, count, moment) for moment in self.moments])
-        touched = np.full(count, np.inf)
-        known = ledger.item >= 0
-        np.minimum.at(touched, ledger.item[known], ledger.time[known])
-        self.born = np.where(np.isinf(touched), len(self.moments), self.before(touched))
 
     def before(self, times: np.ndarray) -> np.ndarray:
         """For each time the number of the last moment that is not after it, int64."""

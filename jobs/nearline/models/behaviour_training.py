@@ -1,8 +1,8 @@
 """Train the behaviour model to predict, before and after each event, an item that the person meets next.
 
 Softmax over the items of the training window (a sample of them where the catalogue is large), at the trends of the
-moment. An item that nobody had touched by then is no wrong answer: it may not have existed. Items outside the window
-are none either: that would rank them last for ever. Searches and dislikes are read and never predicted.
+moment. Items outside the window are no wrong answers: that would rank them last for ever. (An item that nobody had
+touched by the moment is one; to leave those out earned nothing.) Searches and dislikes are read and never predicted.
 
 What is kept is the running average of the weights, which is steadier than the weights of any step (Polyak and
 Juditsky, 1992).
@@ -151,11 +151,8 @@ class BehaviourTrainer:
         wanting = interests[torch.from_numpy(targets >= 0).to(self.device)]  # (targets, DIM)
         logits = wanting[:, :LATENT] @ vectors(sample).T  # (targets, sample)
         logits = logits + self._trend_scores(wanting[:, LATENT:], moments, sample, trends)
-        unborn = torch.from_numpy(lessons.trends.born[sample]).to(self.device)[None, :] > torch.from_numpy(moments).to(
-            self.device
-        ).unsqueeze(1)
         truth_column = torch.from_numpy(column[truth]).to(self.device)
-        losses = functional.cross_entropy(logits.masked_fill(unborn, -1e4), truth_column, reduction="none")
+        losses = functional.cross_entropy(logits, truth_column, reduction="none")
         return (losses * torch.from_numpy(lessons.weights[wanted]).to(self.device)).sum()
 
     def _sentences(
