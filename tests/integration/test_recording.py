@@ -78,3 +78,65 @@ def test_an_exposure_counts_once_for_a_request_and_item(connection: Connection) 
         "select item_id, list_position, model_version from nearline_data.exposure order by list_position"
     ).fetchall()
     assert shown == [("a", 1, 1), ("b", 2, 1)]
+
+
+REQUEST = "'00000000-0000-0000-0000-000000000001'"
+
+
+def test_positions_strategy_and_version_are_those_of_the_list(connection: Connection) -> None:
+    open_shop(connection)
+    open_shop(connection, 2, live=False)
+    connection.execute(
+        f"""select nearline.record_exposure({REQUEST}, 'u1', array['a', 'b', 'a'], at_positions => array[12, 11, 13],
+                with_strategy => 'fresh', from_version => 2, happened_at => now() - interval '1 hour')"""
+    )
+    shown = connection.execute(
+        """select item_id, list_position, strategy, model_version, now() - shown_at > interval '59 minutes'
+           from nearline_data.exposure order by item_id"""
+    ).fetchall()
+    assert shown == [("a", 12, "fresh", 2, True), ("b", 11, "fresh", 2, True)]
+
+
+def test_more_of_a_list_adds_to_it_and_the_list_of_another_person_is_refused(connection: Connection) -> None:
+    record = f"select nearline.record_exposure({REQUEST}, %s, %s, %s)"
+    assert connection.execute(record, ("u1", ["a", "b"], None)).fetchone() == (2,)
+    assert connection.execute(record, ("u1", ["b", "c"], [2, 3])).fetchone() == (1,)
+    for items in (["a"], ["d"]):
+        with pytest.raises(psycopg.Error, match="is a list of another person than 'u2'") as caught:
+            connection.execute(record, ("u2", items, None))
+        assert caught.value.diag.message_hint
+    assert connection.execute("select user_id, item_id from nearline_data.exposure order by 2").fetchall() == [
+        ("u1", "a"),
+        ("u1", "b"),
+        ("u1", "c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("null, 'u1', array['a']", "of_request is null"),
+        (f"{REQUEST}, null, array['a']", "to_user is null"),
+        (f"{REQUEST}, '', array['a']", "to_user is ''"),
+        (f"{REQUEST}, 'u1', null", "shown_items is null"),
+        (f"{REQUEST}, 'u1', array_fill('a'::text, array[1001])", "shown_items has 1001 items, expected at most 1000"),
+        (f"{REQUEST}, 'u1', array['a', 'b'], array[1]", "at_positions has 1 numbers for 2 items"),
+        (f"{REQUEST}, 'u1', array['a', 'b'], array[1, 0]", "at_positions has 0, expected whole numbers from 1"),
+        (f"{REQUEST}, 'u1', array['a', 'b'], array[1, null]", "at_positions has null"),
+        (f"{REQUEST}, 'u1', array['a'], with_strategy => ''", "with_strategy is ''"),
+        (f"{REQUEST}, 'u1', array['a'], from_version => 77", "from_version is 77"),
+        (f"{REQUEST}, 'u1', array['a'], happened_at => now() + interval '1 day'", "is in the future"),
+        (f"{REQUEST}, 'u1', array['a'], happened_at => now() - interval '181 days'", "more than 180 days ago"),
+    ],
+)
+def test_a_bad_exposure_is_refused_with_a_hint(connection: Connection, arguments: str, message: str) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(f"select nearline.record_exposure({arguments})")
+    assert message in str(caught.value)
+    assert caught.value.diag.message_hint
+    assert caught.value.sqlstate == "22023"
+    assert connection.execute("select count(*) from nearline_data.exposure").fetchone() == (0,)
+
+
+def test_an_empty_list_was_shown_to_nobody(connection: Connection) -> None:
+    assert connection.execute(f"select nearline.record_exposure({REQUEST}, 'u1', '{{}}')").fetchone() == (0,)

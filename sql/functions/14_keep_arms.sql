@@ -1,0 +1,28 @@
+create or replace function nearline_data._keep_arms()
+returns trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    changed text := case when tg_op = 'INSERT' then new.experiment else old.experiment end;
+    begun timestamptz;
+    total numeric;
+begin
+    select x.starts_at into begun from nearline_data.experiment x where x.name = changed;
+    if begun < now() then  -- not where experiment and arms are made in one transaction
+        raise exception 'experiment % has begun at %; its arms are fixed', quote_literal(changed), begun
+            using errcode = '55000', hint = 'People would change sides. Set its ends_at to now() and make another experiment, with its arms in the same transaction.';
+    end if;
+    select sum(a.share) into total from nearline_data.experiment_arm a where a.experiment = new.experiment;
+    if total > 1 then
+        raise exception 'the shares of experiment % add up to %, expected at most 1', quote_literal(new.experiment), total
+            using errcode = '22023', hint = 'A share is a part of all people: 0.5 is half of them.';
+    end if;
+    return null;
+end
+$$;
+comment on function nearline_data._keep_arms is 'Refuses arms that add up to more than everybody, and changes of an experiment that has begun.';
+
+create or replace trigger experiment_arm_is_fixed
+after insert or update or delete on nearline_data.experiment_arm
+for each row execute function nearline_data._keep_arms();

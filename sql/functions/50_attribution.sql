@@ -1,0 +1,61 @@
+create or replace function nearline_data._attributed(since timestamptz, until timestamptz)
+returns table (
+    user_id text
+  , item_id text
+  , shown_at timestamptz
+  , model_version integer
+  , strategy text
+  , clicked boolean
+  , converted boolean
+  , revenue double precision
+)
+language sql stable parallel safe
+begin atomic
+    with click as (
+        select w.lasts from nearline_data.attribution_window w where w.counts_as = 'click'
+    ), conversion as (
+        select w.lasts from nearline_data.attribution_window w where w.counts_as = 'conversion'
+    ), last_moment as (
+        select until + max(w.lasts) as at from nearline_data.attribution_window w
+    ), moment as (
+        -- Later exposures than asked for too: what follows them is theirs.
+        select x.user_id, x.item_id, x.shown_at as at, true as is_exposure, x.request_id, x.model_version, x.strategy
+             , null::text as counts_as, null::double precision as value
+        from nearline_data.exposure x
+        where x.shown_at >= since and x.shown_at < (select m.at from last_moment m)
+        union all
+        select e.user_id, e.item_id, e.occurred_at, false, null, null, null, 'click', null
+        from nearline_data.event e
+        join nearline_data.event_kind k on k.kind = e.kind and k.counts_as = 'click'
+        where e.item_id is not null
+          and e.occurred_at >= since and e.occurred_at < (select m.at from last_moment m)
+        union all
+        select p.user_id, p.item_id, p.occurred_at, false, null, null, null, 'conversion', p.value
+        from (
+            -- A purchase that was sent again without its time is another event to the ledger, and no more money.
+            select distinct on (e.event_id, e.user_id, e.item_id) e.user_id, e.item_id, e.occurred_at, e.value
+            from nearline_data.event e
+            join nearline_data.event_kind k on k.kind = e.kind and k.counts_as = 'conversion'
+            where e.item_id is not null
+              and e.occurred_at >= since and e.occurred_at < (select m.at from last_moment m)
+            order by e.event_id, e.user_id, e.item_id, e.occurred_at
+        ) p
+    ), turn as (
+        -- Each exposure begins a turn that lasts until the next one of that item to that person.
+        select m.*
+             , count(*) filter (where m.is_exposure) over this_far as turn
+             , max(m.at) filter (where m.is_exposure) over this_far as shown_at
+        from moment m
+        window this_far as (
+            partition by m.user_id, m.item_id order by m.at, m.is_exposure desc, m.request_id rows unbounded preceding
+        )
+    )
+    select t.user_id, t.item_id, t.shown_at, max(t.model_version), max(t.strategy)
+         , coalesce(bool_or(t.counts_as = 'click' and t.at < t.shown_at + (select c.lasts from click c)), false)
+         , coalesce(bool_or(t.counts_as = 'conversion' and t.at < t.shown_at + (select c.lasts from conversion c)), false)
+         , coalesce(sum(t.value) filter (where t.counts_as = 'conversion' and t.at < t.shown_at + (select c.lasts from conversion c)), 0)
+    from turn t
+    where t.shown_at < until
+    group by t.user_id, t.item_id, t.turn, t.shown_at;
+end;
+comment on function nearline_data._attributed is 'Exposures of a span of time with what became of each. An event counts for the last exposure of its item to its person before it, or for none: so nothing is counted twice, whatever comes late.';
