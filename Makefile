@@ -35,7 +35,7 @@ MAKE_PEERS_VENV = $(RUN) -m venv $(PEERS_VENV)
 INSTALL_PEERS = $(PEERS_RUN) -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install lock demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-quality bench-ablations
+.PHONY: help install lock demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-sql bench-quality bench-ablations
 
 help:  ## List these commands
 	@echo "Nearline: a recommender in the Airflow, Spark, Postgres and MLflow you already have"
@@ -103,6 +103,9 @@ bench: $(READY)  ## Benchmarks, or one: make bench BENCH=recommend
 
 bench-encode: $(READY)  ## Encoding beside SentenceTransformer, and what its precision costs: make bench-encode [DATA=folder]
 	@$(RUN) tests/benchmarks/run.py encode
+
+bench-sql: $(READY)  ## What the SQL contract costs beside the bare nearest-neighbour query: make bench-sql [SCALES=full]
+	@$(if $(SCALES),SCALES="$(SCALES)") $(RUN) tests/benchmarks/run.py sql
 
 bench-nearline: $(READY)  ## Freshness, throughput and growth of the nearline path: make bench-nearline [MINUTES=10] [SCALES=full]
 	@$(if $(MINUTES),MINUTES="$(MINUTES)") $(if $(SCALES),SCALES="$(SCALES)") \

@@ -45,6 +45,7 @@ def settings(server: Settings, template: str, tmp_path: Path, monkeypatch: pytes
     name = f"test_{next(_numbers)}"
     _administer(server, f"create database {name} template {template}")
     _administer(server, f"alter database {name} set hnsw.iterative_scan = 'strict_order'")
+    _administer(server, f"alter database {name} set hnsw.ef_search = 100")
     settings = Settings(home=tmp_path / "home", dsn=embedded_postgres.dsn(server, name))
     settings.home.mkdir()
     monkeypatch.setenv("NEARLINE_HOME", str(settings.home))

@@ -3,11 +3,17 @@ revoke all on all functions in schema nearline, nearline_data from public;
 grant usage on schema nearline to nearline_reader, nearline_writer, nearline_engine;
 grant usage on schema nearline_data to nearline_engine;
 
-grant execute on function nearline.recommend, nearline.similar_items, nearline.recent_events to nearline_reader;
-grant select on nearline.freshness, nearline.live_model, nearline.promotions to nearline_reader;
+grant execute on function
+    nearline.recommend, nearline.recommend_per_kind, nearline.recommend_for_many, nearline.recommend_for_session
+  , nearline.similar_items, nearline.trending, nearline.recent_events
+to nearline_reader;
+grant select on nearline.freshness, nearline.live_model, nearline.promotions, nearline.versions to nearline_reader;
+grant execute on function nearline.performance_between, nearline.experiment_result to nearline_reader;
+grant select on nearline.performance to nearline_reader;
 grant execute on function nearline_data._shard_of to nearline_reader;  -- nearline.freshness calls it as its reader
 
 grant execute on function nearline.record_event, nearline.record_exposure to nearline_writer;
+grant execute on function nearline.strategy_of to nearline_reader, nearline_writer;  -- who shows a list, and who records it
 grant execute on function nearline.erase_user to nearline_engine;  -- too much for a web server
 -- Binary COPY of events by applications: they may add, not look.
 grant usage on schema nearline_data to nearline_writer;
@@ -17,3 +23,6 @@ grant create on schema nearline_data to nearline_engine;  -- staging tables of l
 grant select, insert, update, delete on all tables in schema nearline_data to nearline_engine;
 revoke insert, update, delete on nearline_data.migration, nearline_data.promotion, nearline_data.live_version from nearline_engine;
 grant execute on all functions in schema nearline_data to nearline_engine;
+-- Of an experiment that runs only the end may be set: another salt or beginning would have people change sides.
+revoke update on nearline_data.experiment, nearline_data.experiment_arm from nearline_engine;
+grant update (ends_at) on nearline_data.experiment to nearline_engine;

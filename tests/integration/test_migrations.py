@@ -102,8 +102,13 @@ def test_every_object_has_a_comment(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("nearline_reader", {"recommend", "similar_items", "recent_events", "_shard_of"}),
-        ("nearline_writer", {"record_event", "record_exposure"}),
+        (
+            "nearline_reader",
+            {"recommend", "recommend_per_kind", "recommend_for_many", "recommend_for_session"}
+            | {"similar_items", "trending", "recent_events", "_shard_of"}
+            | {"performance_between", "strategy_of", "experiment_result"},
+        ),
+        ("nearline_writer", {"record_event", "record_exposure", "strategy_of"}),
     ],
 )
 def test_roles_may_call_what_is_theirs_and_nothing_else(connection: Connection, role: str, allowed: set[str]) -> None:
@@ -116,7 +121,7 @@ def test_roles_may_call_what_is_theirs_and_nothing_else(connection: Connection, 
     assert {name for (name,) in callable_} == allowed
 
 
-@pytest.mark.parametrize("table", ["event", "user_interest", "item", "rejected_row"])
+@pytest.mark.parametrize("table", ["event", "user_interest", "item", "rejected_row", "exposure"])
 def test_a_reader_sees_no_table(settings: Settings, table: str) -> None:
     with (
         connect(settings, role="nearline_reader") as reader,

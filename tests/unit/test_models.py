@@ -218,16 +218,6 @@ def test_before_any_training_the_interest_is_more_of_the_same() -> None:
     assert not interest[:, LATENT:].any()
 
 
-def test_what_nobody_had_touched_is_no_wrong_answer() -> None:
-    ledger = tiny_models.make_ledger(
-        user_ids=["u", "u", "v", "v"], item_ids=["a", "b", "a", "c"], kinds=["view"] * 4, texts=[None] * 4,
-        times=np.array([1.0, 2.0, 3.0, 4.0]), catalogue=["a", "b", "c", "d"], kind_weights={"view": 1.0},
-    )  # fmt: skip
-    lessons = Lessons.of(ledger)
-    bought_b = lessons.moments[lessons.targets.tolist().index(1)]
-    assert (lessons.trends.born > bought_b).tolist() == [False, False, True, True]
-
-
 def test_what_comes_first_of_all_is_asked_too() -> None:
     ledger = tiny_models.small_world(people=6)
     lessons = Lessons.of(ledger)

@@ -42,5 +42,3 @@ def test_each_moment_knows_only_what_was_before_it() -> None:
     for moment, table in zip(history.moments, history.tables, strict=True):
         np.testing.assert_array_equal(table, trends_of(ledger.before(moment), moment))
     assert history.before(np.array([0.0, history.moments[2], 1e12])).tolist() == [0, 2, len(history.moments) - 1]
-    never = np.setdiff1d(np.arange(len(ledger.items)), ledger.item)
-    assert (history.born[never] == len(history.moments)).all()

@@ -95,18 +95,6 @@ def _no_trends() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _unborn_as_wrong() -> Iterator[None]:
-    real = lessons.TrendHistory.__init__
-
-    def start(history: Any, *rest: Any, **named: Any) -> None:
-        real(history, *rest, **named)
-        history.born[:] = 0
-
-    with mock.patch.object(lessons.TrendHistory, "__init__", start):
-        yield
-
-
 def _no_kinds(data: TrainingData) -> TrainingData:
     return replace(data, ledger=replace(data.ledger, kind=np.zeros_like(data.ledger.kind)))
 
@@ -146,7 +134,6 @@ PARTS = {
     "fading": Without(data=_no_fading),
     "transitions": Without(data=_no_transitions),
     "averaging": Without({"behaviour.average_steps": 1}),
-    "unborn_mask": Without(patches=_unborn_as_wrong),
 }
 
 

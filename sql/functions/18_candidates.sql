@@ -1,0 +1,160 @@
+create or replace function nearline_data._nearest(
+    to_interest vector, of_version integer, item_kinds text[], seen text[], at_most integer
+)
+returns table (item_id text, similarity real)
+language sql stable parallel safe
+begin atomic
+    select e.item_id, (- (e.vector <#> to_interest))::real
+    from nearline_data.item_embedding e
+    where e.model_version = of_version
+      and (item_kinds is null or e.kind = any (item_kinds))
+      and e.item_id not in (select s.item_id from unnest(seen) as s (item_id))
+    order by e.vector <#> to_interest
+    limit at_most;
+end;
+comment on function nearline_data._nearest is 'Items nearest to an interest, by the index; some may not be active.';
+
+create or replace function nearline_data._nearest_wanted(
+    to_interest vector, of_version integer, item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
+)
+returns table (item_id text, similarity real)
+language sql stable parallel safe
+begin atomic
+    -- The filter is asked of each item on the way, never joined: a join would begin with the whole catalogue. en is also
+    -- en-GB: basic filtering of RFC 4647.
+    select e.item_id, (- (e.vector <#> to_interest))::real
+    from nearline_data.item_embedding e
+    where e.model_version = of_version
+      and (item_kinds is null or e.kind = any (item_kinds))
+      and e.item_id not in (select s.item_id from unnest(seen) as s (item_id))
+      and (
+          select i.is_active
+             and (path is null or i.attributes @@ path)
+             and (languages is null or i.language = any (languages) or split_part(i.language, '-', 1) = any (languages))
+          from nearline_data.item i
+          where i.item_id = e.item_id
+      )
+    order by e.vector <#> to_interest
+    limit at_most;
+end;
+comment on function nearline_data._nearest_wanted is 'Items nearest to an interest that pass the filters, by the index: as far as hnsw.max_scan_tuples reaches.';
+
+create or replace function nearline_data._exact_wanted(
+    to_interest vector, of_version integer, item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
+)
+returns table (item_id text, similarity real)
+language sql stable parallel safe
+begin atomic
+    select i.item_id, (- (e.vector <#> to_interest))::real
+    from nearline_data.item i
+    join nearline_data.item_embedding e on e.model_version = of_version and e.item_id = i.item_id
+    where i.is_active
+      and i.attributes @@ path
+      and (item_kinds is null or i.kind = any (item_kinds))
+      and (languages is null or i.language = any (languages) or split_part(i.language, '-', 1) = any (languages))
+      and i.item_id not in (select s.item_id from unnest(seen) as s (item_id))
+    order by (e.vector <#> to_interest) + 0  -- not by the index: it is no nearer search that is wanted, but all of them
+    limit at_most;
+end;
+comment on function nearline_data._exact_wanted is 'Of all items that pass the filters those nearest to an interest: exact, and fast where few pass.';
+
+create or replace function nearline_data._exact_of_kinds(
+    to_interest vector, of_version integer, item_kinds text[], languages text[], seen text[], at_most integer
+)
+returns table (item_id text, similarity real)
+language sql stable parallel safe
+begin atomic
+    select i.item_id, (- (e.vector <#> to_interest))::real
+    from nearline_data.item i
+    join nearline_data.item_embedding e on e.model_version = of_version and e.item_id = i.item_id
+    where i.is_active
+      and (item_kinds is null or i.kind = any (item_kinds))
+      and (languages is null or i.language = any (languages) or split_part(i.language, '-', 1) = any (languages))
+      and i.item_id not in (select s.item_id from unnest(seen) as s (item_id))
+    order by (e.vector <#> to_interest) + 0
+    limit at_most;
+end;
+comment on function nearline_data._exact_of_kinds is 'As _exact_wanted without a filter on attributes.';
+
+create or replace function nearline_data._candidates(
+    to_interest vector, of_version integer, recent nearline_data.recent_event[], near_items text[], near_scores real[]
+  , item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
+)
+returns table (
+    item_id text, kind text, title text, interest_part real, transition_part real, popular_part real, score real
+)
+language sql stable parallel safe
+begin atomic
+    with successor as materialized (
+        select t.next_item_id as item_id, sum(r.decay * r.weight * t.weight) as strength
+        from unnest(recent[:25]) r
+        cross join lateral (
+            select n.next_item_id, n.weight
+            from nearline_data.item_transition n
+            where n.model_version = of_version and n.item_id = r.item_id
+            offset 0  -- a fence: 25 short index scans, never a join with the whole table
+        ) t
+        where r.weight > 0
+        group by t.next_item_id
+        order by strength desc, t.next_item_id
+        limit at_most + 100
+    ), strongest as materialized (
+        select m.transition_weight / (select max(s.strength) from successor s) as weight
+        from nearline_data.model_version m
+        where m.model_version = of_version
+    ), candidate as materialized (
+        select coalesce(n.item_id, s.item_id) as item_id
+             , coalesce(n.similarity, (
+                   select (- (v.vector <#> to_interest))::real
+                   from nearline_data.item_embedding v
+                   where v.model_version = of_version and v.item_id = s.item_id
+               )) as interest_part
+             , (s.strength * (select t.weight from strongest t))::real as transition_part
+        from unnest(near_items, near_scores) as n (item_id, similarity)
+        full join successor s on s.item_id = n.item_id
+    ), ranked as materialized (
+        select c.item_id, c.interest_part, c.transition_part
+             , coalesce(c.interest_part, 0) + coalesce(c.transition_part, 0) as score
+        from candidate c
+        where c.item_id not in (select x.item_id from unnest(seen) as x (item_id))
+        order by score desc, c.item_id
+    )
+    select r.item_id, i.kind, i.title, r.interest_part, r.transition_part, null::real, r.score::real
+    from ranked r
+    cross join lateral (
+        select w.kind, w.title
+        from nearline_data.item w
+        where w.item_id = r.item_id
+          and w.is_active
+          and (item_kinds is null or w.kind = any (item_kinds))
+          and (path is null or w.attributes @@ path)
+          and (languages is null or w.language = any (languages) or split_part(w.language, '-', 1) = any (languages))
+        offset 0
+    ) i
+    limit at_most;
+end;
+comment on function nearline_data._candidates is 'The nearest items and the likeliest successors of the newest 25 events, scored by nearline.core.blend, best first.';
+
+create or replace function nearline_data._popular(
+    item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
+)
+returns table (
+    item_id text, kind text, title text, interest_part real, transition_part real, popular_part real, score real
+)
+language sql stable parallel safe
+begin atomic
+    with popular as materialized (
+        select p.item_id, i.kind, i.title, p.score / (select max(m.score) from nearline_data.item_popularity m) as share
+        from nearline_data.item_popularity p
+        join nearline_data.item i on i.item_id = p.item_id
+        where i.is_active
+          and (item_kinds is null or p.kind = any (item_kinds))
+          and (path is null or i.attributes @@ path)
+          and (languages is null or i.language = any (languages) or split_part(i.language, '-', 1) = any (languages))
+          and p.item_id not in (select s.item_id from unnest(seen) as s (item_id))
+        order by p.score desc, p.item_id
+        limit at_most
+    )
+    select p.item_id, p.kind, p.title, null::real, null::real, p.share::real, p.share::real from popular p;
+end;
+comment on function nearline_data._popular is 'What is popular with others: for people of whom nothing is known where the model says nothing of newcomers.';
