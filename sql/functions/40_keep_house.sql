@@ -8,6 +8,7 @@ declare
 begin
     return query select 'event partitions made', nearline_data._ensure_event_partitions(now() - interval '2 months', now() + interval '3 months')::bigint;
     return query select 'popular items counted', nearline_data._refresh_popularity();
+    return query select 'topics counted anew', nearline_data._refresh_topics();
     delete from nearline_data.refresh_batch b where b.finished_at < now() - interval '1 day';
     get diagnostics dropped = row_count;
     return query select 'refresh batches forgotten', dropped;

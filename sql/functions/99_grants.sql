@@ -5,14 +5,14 @@ grant usage on schema nearline_data to nearline_engine;
 
 grant execute on function
     nearline.recommend, nearline.recommend_per_kind, nearline.recommend_for_many, nearline.recommend_for_session
-  , nearline.similar_items, nearline.trending, nearline.recent_events
+  , nearline.similar_items, nearline.trending, nearline.recent_events, nearline.interests
 to nearline_reader;
 grant select on nearline.freshness, nearline.live_model, nearline.promotions, nearline.versions to nearline_reader;
 grant execute on function nearline.performance_between, nearline.experiment_result to nearline_reader;
 grant select on nearline.performance to nearline_reader;
 grant execute on function nearline_data._shard_of to nearline_reader;  -- nearline.freshness calls it as its reader
 
-grant execute on function nearline.record_event, nearline.record_exposure to nearline_writer;
+grant execute on function nearline.record_event, nearline.record_exposure, nearline.forget_event to nearline_writer;
 grant execute on function nearline.strategy_of to nearline_reader, nearline_writer;  -- who shows a list, and who records it
 grant execute on function nearline.erase_user to nearline_engine;  -- too much for a web server
 -- Binary COPY of events by applications: they may add, not look.

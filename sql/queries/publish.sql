@@ -79,7 +79,7 @@ select pg_advisory_unlock(hashtext('nearline promotion'));
 select nearline_data._promote(%(model_version)s, %(by_whom)s, %(because)s);
 
 -- refresh_popularity --
-select nearline_data._refresh_popularity();
+select nearline_data._refresh_popularity(), nearline_data._refresh_topics();
 
 -- keep_house --
 select k.what, k.how_many from nearline_data._keep_house() k;

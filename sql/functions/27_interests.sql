@@ -1,0 +1,68 @@
+create or replace function nearline.interests(of_user text, max_topics integer default 10)
+returns table (
+    topic text
+  , weight double precision
+  , share double precision
+  , usual_share real
+  , because jsonb
+  , as_of timestamptz
+  , model_version integer
+)
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    version constant integer := nearline_data._version(null);
+    person constant nearline_data.person := nearline_data._person(of_user, version);
+    -- The catalogue's nearest twentieth, and no more items than say what a person is after.
+    near constant integer := (
+        select least(greatest(m.item_count / 20, 5), 100) from nearline_data.model_version m where m.model_version = version
+    );
+begin
+    return query
+    with nearest as materialized (
+        select n.item_id from nearline_data._nearest(person.interest, version, null, null, near) n
+        where person.interest is not null
+    ), counted as (
+        select t.attribute, t.value, count(*)::double precision / (select count(*) from nearest) as part
+        from nearest n
+        join nearline_data.item i on i.item_id = n.item_id
+        cross join lateral nearline_data._topics_of(i.attributes, i.kind, i.language) t
+        group by t.attribute, t.value
+        having count(*) > 1
+    ), raised as (
+        select c.attribute, c.value, c.part, o.share as usual, c.part * ln(c.part / o.share) as gain
+        from counted c
+        join nearline_data.topic o on o.attribute = c.attribute and o.value = c.value
+        where c.part > 1.5 * o.share
+    ), done as materialized (
+        select e.event_id, e.kind, e.decay, e.phrase || ' ' || i.title as sentence, t.attribute, t.value
+        from unnest(person.recent) e
+        join nearline_data.item i on i.item_id = e.item_id
+        cross join lateral nearline_data._topics_of(i.attributes, i.kind, i.language) t
+        where e.weight > 0
+    )
+    select r.attribute || ': ' || r.value, r.gain / sum(r.gain) over (), r.part, r.usual
+         , coalesce(
+               (
+                   select jsonb_agg(jsonb_build_object('event_id', d.event_id, 'text', 'you ' || d.sentence) order by d.decay desc, d.event_id)
+                   from (
+                       select x.event_id, x.sentence, x.decay
+                       from done x
+                       where x.attribute = r.attribute and x.value = r.value
+                       order by x.decay desc, x.event_id
+                       limit 3
+                   ) d
+               )
+             , '[]'
+           )
+         , person.as_of, version
+    from raised r
+    order by r.gain desc, r.attribute, r.value
+    limit greatest(least(coalesce(max_topics, 10), 1000), 0);
+end
+$$;
+comment on function nearline.interests is
+'What the system believes a person is after now, for the person to read: topics of the catalogue (texts of attributes, kinds, languages) that are more common among the items nearest to their interest than they usually are, and the events that speak for each. weight: parts of 1, by how much the topic stands out. share: part of the nearest items that have it; usual_share: part of the whole catalogue. max_topics: at most 1000. Who disagrees can take an event back with nearline.forget_event, or record a like, a dislike or a hide.
+  select topic, round(weight::numeric, 2), because->0->>''text'' from nearline.interests(of_user => ''u42'');';
