@@ -13,3 +13,5 @@ comment on column nearline_data.topic.attribute is 'Name of the attribute, or ki
 comment on column nearline_data.topic.value is 'Its text, or one of its texts.';
 comment on column nearline_data.topic.item_count is 'Active items that have it.';
 comment on column nearline_data.topic.share is 'Part of all active items.';
+
+comment on column nearline_data.user_interest.newest_event_at is 'When the newest event in the position happened, also one whose item has no vector yet.';

@@ -88,13 +88,13 @@ where u.model_version = %(model_version)s and u.user_id = any (%(users)s);
 select set_config('enable_sort', 'off', true);
 
 -- histories --
--- The newest events of each person in a position, oldest first: times as bytes of float8, codes of kinds as bytes of
--- int2, and names of items and texts, which have no place where nobody typed anything.
-select u.user_id, a.times, a.kinds, a.items, case when a.has_texts then a.texts end as texts
+-- The newest events of each person in a position, oldest first: when the newest was, codes of kinds as bytes of int2, and
+-- names of items and texts, which have no place where nobody typed anything.
+select u.user_id, a.newest_at, a.kinds, a.items, case when a.has_texts then a.texts end as texts
 from unnest(%(users)s::text[], %(positions)s::pg_snapshot[]) as u (user_id, position)
 cross join lateral (
     -- Aggregates take the rows of a sorted subquery in its order (PostgreSQL, functions-aggregate.html).
-    select string_agg(float8send(date_part('epoch', h.occurred_at)), ''::bytea) as times
+    select date_part('epoch', max(h.occurred_at)) as newest_at
          , string_agg(int2send(array_position(%(kinds)s::text[], h.kind)::smallint), ''::bytea) as kinds
          , array_agg(h.item_id) as items
          , array_agg(h.text) as texts
@@ -112,7 +112,7 @@ cross join lateral (
         order by e.occurred_at, e.event_id
     ) h
 ) a
-where a.times is not null;
+where a.newest_at is not null;
 
 -- items_by_name --
 select i.item_id, i.vector

@@ -163,8 +163,8 @@ def vectors_from_ledger(connection: Connection, version: int) -> dict[str, tuple
         events.setdefault(user, []).append(tuple(event))
     found = {}
     for user, theirs in events.items():
-        vectors, kinds, times = [], [], []
-        for kind, item, text, at in theirs[-model.history_length :]:
+        vectors, kinds = [], []
+        for kind, item, text, _ in theirs[-model.history_length :]:
             words = model.query_vectors([text[:500]])[0] if text else None
             if item is None:
                 vector = words
@@ -175,10 +175,9 @@ def vectors_from_ledger(connection: Connection, version: int) -> dict[str, tuple
             if vector is not None:
                 vectors.append(vector)
                 kinds.append(kind)
-                times.append(at)
         if vectors:
             interest = model.interests([History(np.stack(vectors), kinds)])
-            found[user] = (scaled(interest, covariance)[0], len(vectors), times[-1])
+            found[user] = (scaled(interest, covariance)[0], len(vectors), theirs[-1][3])
     return found
 
 

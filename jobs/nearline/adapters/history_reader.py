@@ -48,7 +48,7 @@ class People:
 
     names: list[str]
     histories: list[History]
-    #: When the newest of each one's events happened, in seconds since 1970 UTC.
+    #: When the newest of each one's events happened, known or not, in seconds since 1970 UTC.
     newest_at: list[float]
     without: list[str]
 
@@ -77,16 +77,16 @@ class HistoryReader:
         self._learn_items({item for row in rows for item in row[3] if item is not None})
         self._learn_texts({text for row in rows if row[4] for text in row[4] if text is not None})
         found, newest_at, waiting = {}, [], []
-        for user, times, codes, items, texts in rows:
+        for user, at, codes, items, texts in rows:
             item_rows = self._items.rows(items)
             vectors, known = self._vectors(items, item_rows, texts)
             codes = np.frombuffer(codes, ">i2")
             if not known.all():
                 waiting += [(items[place], user) for place in np.flatnonzero(item_rows < 0) if items[place] is not None]
-                vectors, codes, times = vectors[known], codes[known], np.frombuffer(times, ">f8")[known].tobytes()
+                vectors, codes = vectors[known], codes[known]
             if len(codes):
                 found[user] = History(vectors, [names[code - 1] for code in codes.tolist()])
-                newest_at.append(float(np.frombuffer(times[-8:], ">f8")[0]))
+                newest_at.append(at)
         if waiting:
             self._wait(waiting)
         return People(list(found), list(found.values()), newest_at, sorted(set(positions) - set(found)))

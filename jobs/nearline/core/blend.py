@@ -20,7 +20,9 @@ SMALLEST_SPREAD = 1e-9
 
 def score_spread(interests: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """How much the scores of interests (n, DIM) spread over a catalogue of that covariance, float64 (n, 1)."""
-    variance = np.einsum("nd,de,ne->n", interests, covariance, interests, dtype=np.float64)
+    exact = np.asarray(interests, dtype=np.float64)
+    # One row a product: a row gives the same bits whatever stands beside it.
+    variance = ((exact[:, None, :] @ covariance)[:, 0] * exact).sum(axis=1)
     spread: np.ndarray = np.sqrt(np.maximum(variance, 0.0))[:, None]
     return spread
 
