@@ -218,10 +218,10 @@ class InterestLedger:
 
     def _read(self, users: Sequence[str], position: Position) -> tuple[People, dict[str, Position]]:
         stored = self._rows("stored_positions", users=list(users))
-        parsed = {text: Position.parse(text) for text in {text for _, text in stored}}  # most have the same
-        known = {user: parsed[text] for user, text in stored}
         # Where shares of people changed hands a vector may know what this position does not: nothing is unlearnt.
-        positions = {user: position.join(known[user]) if user in known else position for user in users}
+        joined = {text: position.join(Position.parse(text)) for text in {text for _, text in stored}}  # few differ
+        known = {user: joined[text] for user, text in stored}
+        positions = {user: known.get(user, position) for user in users}
         return self._reader.read(positions), positions
 
     def _write(self, people: People, positions: dict[str, Position], computed: Future[np.ndarray]) -> int:

@@ -46,6 +46,8 @@ class Position:
         >>> str(Position(118, frozenset({116, 114}))), str(Position(118))
         ('114:118:114,116', '118:118:')
         """
+        if not self.open:
+            return f"{self.end}:{self.end}:"
         still_open = sorted(self.open)
         return f"{min([*still_open, self.end])}:{self.end}:{','.join(map(str, still_open))}"
 
