@@ -78,10 +78,11 @@ comment on function nearline_data._exact_of_kinds is 'As _exact_wanted without a
 
 create or replace function nearline_data._candidates(
     to_interest vector, of_version integer, recent nearline_data.recent_event[], near_items text[], near_scores real[]
-  , item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
+  , item_kinds text[], path jsonpath, languages text[], seen text[], by_strategy nearline_data.strategy, for_user text
+  , at_most integer
 )
 returns table (
-    item_id text, kind text, title text, interest_part real, transition_part real, popular_part real, score real
+    item_id text, kind text, title text, interest_part real, transition_part real, popular_part real, fresh_part real, score real
 )
 language sql stable parallel safe
 begin atomic
@@ -99,27 +100,68 @@ begin atomic
         order by strength desc, t.next_item_id
         limit at_most + 100
     ), strongest as materialized (
-        select m.transition_weight / (select max(s.strength) from successor s) as weight
+        select by_strategy.transition_weight * m.transition_weight / (select max(s.strength) from successor s) as weight
         from nearline_data.model_version m
         where m.model_version = of_version
+    ), asked as materialized (
+        -- What a strategy wants besides: nothing by default.
+        (
+            select p.item_id
+            from nearline_data.item_popularity p
+            where by_strategy.popular_weight > 0 and (item_kinds is null or p.kind = any (item_kinds))
+            order by p.score desc
+            limit at_most + 20
+        )
+        union
+        (
+            select i.item_id
+            from nearline_data.item i
+            where by_strategy.fresh_weight > 0 and i.is_active and (item_kinds is null or i.kind = any (item_kinds))
+            order by i.created_at desc
+            limit at_most + 20
+        )
     ), candidate as materialized (
-        select coalesce(n.item_id, s.item_id) as item_id
+        select coalesce(n.item_id, s.item_id, a.item_id) as item_id
              , coalesce(n.similarity, (
                    select (- (v.vector <#> to_interest))::real
                    from nearline_data.item_embedding v
-                   where v.model_version = of_version and v.item_id = s.item_id
-               )) as interest_part
+                   where v.model_version = of_version and v.item_id = coalesce(s.item_id, a.item_id)
+               )) * by_strategy.interest_weight as interest_part
              , (s.strength * (select t.weight from strongest t))::real as transition_part
         from unnest(near_items, near_scores) as n (item_id, similarity)
         full join successor s on s.item_id = n.item_id
-    ), ranked as materialized (
+        full join asked a on a.item_id = coalesce(n.item_id, s.item_id)
+    ), signalled as materialized (
         select c.item_id, c.interest_part, c.transition_part
-             , coalesce(c.interest_part, 0) + coalesce(c.transition_part, 0) as score
+             , case when by_strategy.popular_weight > 0 then (
+                   select by_strategy.popular_weight * p.score / (select max(m.score) from nearline_data.item_popularity m)
+                   from nearline_data.item_popularity p
+                   where p.item_id = c.item_id
+               ) end as popular_part
+             , case when by_strategy.fresh_weight > 0 then (
+                   select (by_strategy.fresh_weight * exp(greatest(
+                       extract(epoch from i.created_at - now())::double precision / 86400 / by_strategy.fresh_days
+                     , -50  -- less is none, and too small a number
+                   )))::real
+                   from nearline_data.item i
+                   where i.item_id = c.item_id
+               ) end as fresh_part
+             , case when by_strategy.exploration > 0 then
+                   by_strategy.exploration * - ln(- ln(
+                       ((hashtextextended(concat_ws(' ', c.item_id, for_user, date_trunc('hour', now())), 0) & 4294967295) + 0.5::double precision)
+                       / 4294967296
+                   ))
+               else 0 end as chance
         from candidate c
         where c.item_id not in (select x.item_id from unnest(seen) as x (item_id))
-        order by score desc, c.item_id
+    ), ranked as materialized (
+        select g.item_id, g.interest_part, g.transition_part, g.popular_part, g.fresh_part
+             , coalesce(g.interest_part, 0) + coalesce(g.transition_part, 0) + coalesce(g.popular_part, 0)
+               + coalesce(g.fresh_part, 0) + g.chance as score
+        from signalled g
+        order by score desc, g.item_id
     )
-    select r.item_id, i.kind, i.title, r.interest_part, r.transition_part, null::real, r.score::real
+    select r.item_id, i.kind, i.title, r.interest_part, r.transition_part, r.popular_part, r.fresh_part, r.score::real
     from ranked r
     cross join lateral (
         select w.kind, w.title
@@ -133,13 +175,13 @@ begin atomic
     ) i
     limit at_most;
 end;
-comment on function nearline_data._candidates is 'The nearest items and the likeliest successors of the newest 25 events, scored by nearline.core.blend, best first.';
+comment on function nearline_data._candidates is 'The nearest items, the likeliest successors of the newest 25 events and what the strategy asks for, scored by nearline.core.blend and the strategy''s weights, best first.';
 
 create or replace function nearline_data._popular(
     item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
 )
 returns table (
-    item_id text, kind text, title text, interest_part real, transition_part real, popular_part real, score real
+    item_id text, kind text, title text, interest_part real, transition_part real, popular_part real, fresh_part real, score real
 )
 language sql stable parallel safe
 begin atomic
@@ -155,6 +197,6 @@ begin atomic
         order by p.score desc, p.item_id
         limit at_most
     )
-    select p.item_id, p.kind, p.title, null::real, null::real, p.share::real, p.share::real from popular p;
+    select p.item_id, p.kind, p.title, null::real, null::real, p.share::real, null::real, p.share::real from popular p;
 end;
 comment on function nearline_data._popular is 'What is popular with others: for people of whom nothing is known where the model says nothing of newcomers.';

@@ -25,7 +25,7 @@ begin
         select c.score, c.place, min(c.score) over () as min_score, max(c.score) over () as max_score
              , (select public.l2_normalize(public.subvector(v.vector, 1, 120)) from nearline_data.item_embedding v
                 where v.model_version = of_version and v.item_id = c.item_id) as meaning
-        from unnest(pool) with ordinality as c (item_id, kind, title, interest_part, transition_part, popular_part, score, place)
+        from unnest(pool) with ordinality as c (item_id, kind, title, interest_part, transition_part, popular_part, fresh_part, score, place)
     ) p;
     while cardinality(taken) < least(at_most, cardinality(pool)) loop
         best := null;

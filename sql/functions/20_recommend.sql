@@ -1,6 +1,6 @@
 create or replace function nearline_data._list(
     for_person nearline_data.person, of_version integer, max_items integer, item_kinds text[], matching jsonb
-  , diversity double precision, with_reasons boolean
+  , diversity double precision, with_reasons boolean, by_strategy nearline_data.strategy
 )
 returns table (
     list_position integer, item_id text, kind text, title text, score real, reason jsonb, shortfall text
@@ -10,8 +10,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     wanted constant integer := least(greatest(coalesce(max_items, 10), 0), 1000);
-    -- To be diverse is to choose among more.
-    pool_size constant integer := case when diversity > 0 then least(5 * wanted + 20, 1000) else wanted end;
+    how_diverse constant double precision := coalesce(diversity, by_strategy.diversity);
+    -- To be diverse, or to leave something to chance, is to choose among more.
+    pool_size constant integer := case when how_diverse > 0 or by_strategy.exploration > 0 then least(5 * wanted + 20, 1000) else wanted end;
     few constant integer := 2000;
     path constant jsonpath := nearline_data._matching_path(matching);
     languages constant text[] := nearline_data._matching_languages(matching);
@@ -22,8 +23,8 @@ declare
     pool nearline_data.candidate[];
     is_exact boolean := false;
 begin
-    if diversity is null or diversity < 0 or diversity > 1 then
-        raise exception 'diversity is %, expected a number from 0 to 1', coalesce(diversity::text, 'null')
+    if how_diverse < 0 or how_diverse > 1 then
+        raise exception 'diversity is %, expected a number from 0 to 1', how_diverse
             using errcode = '22023', hint = '0 takes the best, 0.3 avoids lists of near duplicates.';
     end if;
     if wanted = 0 then
@@ -58,7 +59,7 @@ begin
         select array_agg(row(c.*)::nearline_data.candidate) into pool
         from nearline_data._candidates(
             interest, of_version, for_person.recent, near_items, near_scores
-          , item_kinds, path, languages, for_person.seen, pool_size
+          , item_kinds, path, languages, for_person.seen, by_strategy, for_person.user_id, pool_size
         ) c;
         exit when is_exact or interest is null or cardinality(pool) >= wanted;
         is_exact := true;  -- the index did not reach far enough
@@ -67,8 +68,10 @@ begin
         select array_agg(row(c.*)::nearline_data.candidate) into pool
         from nearline_data._popular(item_kinds, path, languages, for_person.seen, pool_size) c;
     end if;
-    if diversity > 0 and pool is not null then
-        pool := nearline_data._diversified(pool, of_version, diversity, wanted);
+    if how_diverse > 0 and pool is not null then
+        pool := nearline_data._diversified(pool, of_version, how_diverse, wanted);
+    else
+        pool := pool[:wanted];
     end if;
     return query
     select c.place::integer, c.item_id, c.kind, c.title, c.score, r.reason
@@ -80,7 +83,7 @@ begin
                )
            end
     from unnest(pool) with ordinality as c (
-        item_id, kind, title, interest_part, transition_part, popular_part, score, place
+        item_id, kind, title, interest_part, transition_part, popular_part, fresh_part, score, place
     )
     left join nearline_data._reasons(
         case when with_reasons then pool end, of_version, for_person.recent
@@ -108,6 +111,30 @@ end
 $$;
 comment on function nearline_data._version is 'The version to answer with: the one asked for, or the live one; null before the first is published.';
 
+create or replace function nearline_data._strategy(named text, for_user text)
+returns nearline_data.strategy
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    arm constant text := coalesce(named, nearline.strategy_of(for_user));
+    found_one nearline_data.strategy;
+begin
+    select s.* into found_one from nearline_data.strategy s where s.name = arm;
+    if found_one.name is null and named is not null then
+        raise exception 'strategy is %, expected one of: %', quote_literal(named)
+          , (select string_agg(s.name, ', ' order by s.name) from nearline_data.strategy s)
+            using errcode = '22023', hint = 'To add one, insert it into nearline_data.strategy.';
+    end if;
+    if found_one.name is null then  -- an arm that the application makes of its own
+        select s.* into found_one from nearline_data.strategy s where s.name = 'default';
+        found_one.name := arm;
+    end if;
+    return found_one;
+end
+$$;
+comment on function nearline_data._strategy is 'The strategy that a call names, else that of the person''s arm.';
+
 create or replace function nearline.recommend(
     for_user text
   , max_items integer default 10
@@ -116,7 +143,8 @@ create or replace function nearline.recommend(
   , exclude text[] default null
   , seen_within interval default null
   , seen_kinds text[] default null
-  , diversity double precision default 0
+  , diversity double precision default null
+  , strategy text default null
   , with_reasons boolean default true
   , as_of_model integer default null
 )
@@ -132,6 +160,7 @@ returns table (
   , events_folded integer
   , lag interval
   , request_id uuid
+  , strategy_used text
   , shortfall text
 )
 language plpgsql stable security definer parallel safe
@@ -142,19 +171,20 @@ as $$
 declare
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person := nearline_data._person(for_user, version, seen_within, seen_kinds);
+    used constant nearline_data.strategy := nearline_data._strategy(strategy, for_user);
     request constant uuid := gen_random_uuid();
 begin
     person.seen := person.seen || array_remove(exclude, null);
     return query
     select l.list_position, l.item_id, l.kind, l.title, l.score, l.reason, version, person.as_of, person.events_folded
-         , person.lag, request, l.shortfall
-    from nearline_data._list(person, version, max_items, item_kinds, matching, diversity, with_reasons) l;
+         , person.lag, request, used.name, l.shortfall
+    from nearline_data._list(person, version, max_items, item_kinds, matching, diversity, with_reasons, used) l;
 end
 $$;
 comment on function nearline.recommend is
 'What a person may want next, best first: items they have not touched, with a score and the reason.
 for_user: the id used in events; nobody by that name gets what newcomers take. max_items: at most 1000. item_kinds: null for all kinds mixed. matching: what attributes must be, {"brand": ["Tern", "Oakhurst"], "price": {"below": 50}, "tags": "gravel", "language": "en"}; a list means any of these, bounds are below, above, from and to, an attribute that is a list matches where it holds the value. exclude: items to leave out.
-seen_within, seen_kinds: what counts as seen; a shop leaves out what was bought within a year with seen_within => ''1 year'', seen_kinds => array[''purchase'']; seen_within => ''0'' leaves out nothing. Without them, all that was ever touched. diversity: 0 takes the best, up to 1 avoids items that are alike. with_reasons: false saves a millisecond. as_of_model: a version of nearline.versions instead of the live one.
-reason: "text" reads as a sentence, "because" names the events that speak most for the item with their shares. as_of: when the interest vector was written; null if there is none yet. events_folded: how many newer events were folded into it for this answer, of the newest 30; a search counts once its words were read, a second later. lag: how long the oldest of them has waited for the vector. request_id: names this list in record_exposure. shortfall: why there are fewer rows than max_items; null if there are as many.
+seen_within, seen_kinds: what counts as seen; a shop leaves out what was bought within a year with seen_within => ''1 year'', seen_kinds => array[''purchase'']; seen_within => ''0'' leaves out nothing. Without them, all that was ever touched. diversity: 0 takes the best, up to 1 avoids items that are alike; null as the strategy says. strategy: a row of nearline_data.strategy; null for that of the person''s arm of the running experiment, else "default". with_reasons: false saves a millisecond. as_of_model: a version of nearline.versions instead of the live one.
+reason: "text" reads as a sentence, "because" names the events that speak most for the item with their shares. as_of: when the interest vector was written; null if there is none yet. events_folded: how many newer events were folded into it for this answer, of the newest 30; a search counts once its words were read, a second later. lag: how long the oldest of them has waited for the vector. request_id, strategy_used: name this list and what made it, for record_exposure. shortfall: why there are fewer rows than max_items; null if there are as many.
   select * from nearline.recommend(for_user => ''u42'', max_items => 10);
   select * from nearline.recommend(for_user => ''u42'', item_kinds => array[''page''], matching => ''{"level": "beginner"}'');';

@@ -22,7 +22,8 @@ create or replace function nearline.recommend_per_kind(
   , exclude text[] default null
   , seen_within interval default null
   , seen_kinds text[] default null
-  , diversity double precision default 0
+  , diversity double precision default null
+  , strategy text default null
   , with_reasons boolean default true
   , as_of_model integer default null
 )
@@ -38,6 +39,7 @@ returns table (
   , events_folded integer
   , lag interval
   , request_id uuid
+  , strategy_used text
   , shortfall text
 )
 language plpgsql stable security definer parallel safe
@@ -47,14 +49,15 @@ as $$
 declare
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person := nearline_data._person(for_user, version, seen_within, seen_kinds);
+    used constant nearline_data.strategy := nearline_data._strategy(strategy, for_user);
     request constant uuid := gen_random_uuid();
 begin
     person.seen := person.seen || array_remove(exclude, null);
     return query
     select k.kind, l.list_position, l.item_id, l.title, l.score, l.reason, version, person.as_of, person.events_folded
-         , person.lag, request, l.shortfall
+         , person.lag, request, used.name, l.shortfall
     from unnest(coalesce(item_kinds, nearline_data._kinds())) with ordinality as k (kind, place)
-    cross join lateral nearline_data._list(person, version, max_items, array[k.kind], matching, diversity, with_reasons) l
+    cross join lateral nearline_data._list(person, version, max_items, array[k.kind], matching, diversity, with_reasons, used) l
     order by k.place, l.list_position;
 end
 $$;

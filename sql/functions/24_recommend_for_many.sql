@@ -6,7 +6,8 @@ create or replace function nearline.recommend_for_many(
   , exclude text[] default null
   , seen_within interval default null
   , seen_kinds text[] default null
-  , diversity double precision default 0
+  , diversity double precision default null
+  , strategy text default null
   , with_reasons boolean default false
   , as_of_model integer default null
 )
@@ -23,6 +24,7 @@ returns table (
   , events_folded integer
   , lag interval
   , request_id uuid
+  , strategy_used text
   , shortfall text
 )
 language plpgsql stable security definer parallel safe
@@ -33,6 +35,7 @@ declare
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person;
     request uuid;
+    used nearline_data.strategy;
     one text;
 begin
     if cardinality(for_users) > 10000 then
@@ -42,11 +45,12 @@ begin
     for one in select distinct u.id from unnest(for_users) as u (id) where u.id is not null order by 1 loop
         person := nearline_data._person(one, version, seen_within, seen_kinds);
         person.seen := person.seen || array_remove(exclude, null);
+        used := nearline_data._strategy(strategy, one);
         request := gen_random_uuid();
         return query
         select one, l.list_position, l.item_id, l.kind, l.title, l.score, l.reason, version, person.as_of
-             , person.events_folded, person.lag, request, l.shortfall
-        from nearline_data._list(person, version, max_items, item_kinds, matching, diversity, with_reasons) l;
+             , person.events_folded, person.lag, request, used.name, l.shortfall
+        from nearline_data._list(person, version, max_items, item_kinds, matching, diversity, with_reasons, used) l;
     end loop;
 end
 $$;

@@ -65,7 +65,8 @@ create or replace function nearline.recommend_for_session(
   , item_kinds text[] default null
   , matching jsonb default null
   , exclude text[] default null
-  , diversity double precision default 0
+  , diversity double precision default null
+  , strategy text default null
   , with_reasons boolean default true
   , as_of_model integer default null
 )
@@ -79,6 +80,7 @@ returns table (
   , model_version integer
   , events_folded integer
   , request_id uuid
+  , strategy_used text
   , shortfall text
 )
 language plpgsql stable security definer parallel safe
@@ -88,12 +90,13 @@ as $$
 declare
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person := nearline_data._session(events, version);
+    used constant nearline_data.strategy := nearline_data._strategy(strategy, null);
     request constant uuid := gen_random_uuid();
 begin
     person.seen := person.seen || array_remove(exclude, null);
     return query
-    select l.list_position, l.item_id, l.kind, l.title, l.score, l.reason, version, person.events_folded, request, l.shortfall
-    from nearline_data._list(person, version, max_items, item_kinds, matching, diversity, with_reasons) l;
+    select l.list_position, l.item_id, l.kind, l.title, l.score, l.reason, version, person.events_folded, request, used.name, l.shortfall
+    from nearline_data._list(person, version, max_items, item_kinds, matching, diversity, with_reasons, used) l;
 end
 $$;
 comment on function nearline.recommend_for_session is

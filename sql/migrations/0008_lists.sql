@@ -53,15 +53,17 @@ create type nearline_data.candidate as (
   , interest_part real
   , transition_part real
   , popular_part real
+  , fresh_part real
   , score real
 );
 comment on type nearline_data.candidate is 'An item on its way into a list; a part is null where it says nothing of the item.';
 comment on column nearline_data.candidate.item_id is 'The item.';
 comment on column nearline_data.candidate.kind is 'Its kind.';
 comment on column nearline_data.candidate.title is 'Its title.';
-comment on column nearline_data.candidate.interest_part is 'Inner product with the interest, in standard deviations over the catalogue.';
+comment on column nearline_data.candidate.interest_part is 'Inner product with the interest, in standard deviations over the catalogue, times the strategy''s weight.';
 comment on column nearline_data.candidate.transition_part is 'How likely it follows the last events, times the weight of the transitions.';
-comment on column nearline_data.candidate.popular_part is 'Share of the most popular item''s score; only where nothing else is known.';
+comment on column nearline_data.candidate.popular_part is 'Share of the most popular item''s score, where a strategy asks for it or nothing else is known.';
+comment on column nearline_data.candidate.fresh_part is 'For being new, where a strategy asks for it.';
 comment on column nearline_data.candidate.score is 'What the list is sorted by.';
 
 create index item_attributes_idx on nearline_data.item using gin (attributes jsonb_path_ops) where is_active;

@@ -1,0 +1,122 @@
+"""Strategies as rows: what each weight does to a list, and who gets which."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import psycopg
+import pytest
+
+from nearline.adapters.postgres import Connection
+from small_shop import ITEMS, open_shop
+
+FIRST = "hiking-page-1"
+
+
+@pytest.fixture
+def shop(connection: Connection) -> Connection:
+    """A person who likes hiking, a popular baking item, and one that the catalogue learnt of just now."""
+    ledger = open_shop(connection)
+    connection.execute("select nearline.record_event('u', 'view', %s)", (FIRST,))
+    for user in ("v", "w", "x"):
+        connection.execute("select nearline.record_event(%s, 'purchase', 'baking-item-2')", (user,))
+    connection.execute("select nearline_data._refresh_popularity()")
+    connection.execute("update nearline_data.item set created_at = now() - interval '300 days'")
+    connection.execute("update nearline_data.item set created_at = now() where item_id = 'baking-page-3'")
+    ledger.catch_up()
+    return connection
+
+
+def strategy(connection: Connection, name: str, **weights: Any) -> None:
+    columns = ", ".join(["name", *weights])
+    connection.execute(
+        f"insert into nearline_data.strategy ({columns}) values ({', '.join(['%s'] * (1 + len(weights)))})",
+        (name, *weights.values()),
+    )
+
+
+def list_of(connection: Connection, by: str | None, user: str = "u", count: int = 30) -> list[str]:
+    return [
+        item
+        for (item,) in connection.execute(
+            "select item_id from nearline.recommend(%s, %s, strategy => %s)", (user, count, by)
+        ).fetchall()
+    ]
+
+
+def test_the_default_is_as_trained_and_can_be_changed_for_everybody(shop: Connection) -> None:
+    assert list_of(shop, None) == list_of(shop, "default")
+    shop.execute("update nearline_data.strategy set popular_weight = 100 where name = 'default'")
+    assert list_of(shop, None)[0] == "baking-item-2"
+
+
+def test_each_weight_does_what_its_comment_says(shop: Connection) -> None:
+    strategy(shop, "popular", popular_weight=100)
+    strategy(shop, "fresh", fresh_weight=100, fresh_days=2)
+    strategy(shop, "what follows", interest_weight=0)
+    strategy(shop, "what is meant", transition_weight=0)
+    assert list_of(shop, "popular")[0] == "baking-item-2"
+    assert list_of(shop, "fresh")[0] == "baking-page-3"
+    assert list_of(shop, "what follows")[0] == "hiking-page-2", "the only successor"
+    scores = dict(shop.execute("select item_id, score from nearline.recommend('u', 30)").fetchall())
+    meant = dict(
+        shop.execute("select item_id, score from nearline.recommend('u', 30, strategy => 'what is meant')").fetchall()
+    )
+    differ = {item: scores[item] - meant[item] for item in scores if scores[item] - meant[item] > 1e-6}
+    assert differ == {"hiking-page-2": pytest.approx(0.5)}, "the model's own weight"
+    assert set(list_of(shop, "popular")) == set(ITEMS) - {FIRST}, "nothing twice, nothing that was seen"
+
+
+def test_exploration_draws_lists_that_hold_for_an_hour(shop: Connection) -> None:
+    strategy(shop, "curious", exploration=0.3)
+    strategy(shop, "random", exploration=1000)
+    assert list_of(shop, "random") == list_of(shop, "random")
+    first = Counter()
+    for number in range(60):
+        user = f"person {number}"
+        shop.execute("select nearline.record_event(%s, 'view', %s)", (user, FIRST))
+        first[list_of(shop, "random", user, 5)[0]] += 1
+        assert list_of(shop, "curious", user, 1)[0].startswith("hiking"), "some chance does not outweigh what is known"
+    assert len(first) > 10, first
+
+
+def test_a_strategy_can_be_diverse_and_a_call_may_say_otherwise(shop: Connection) -> None:
+    strategy(shop, "diverse", diversity=0.8)
+    call = "select item_id from nearline.recommend('u', 4, strategy => 'diverse', diversity => %s)"
+    assert {item.split("-")[0] for (item,) in shop.execute(call, (None,)).fetchall()} == {"hiking", "baking"}
+    assert {item.split("-")[0] for (item,) in shop.execute(call, (0,)).fetchall()} == {"hiking"}
+
+
+def test_people_get_the_strategy_of_their_arm(shop: Connection) -> None:
+    strategy(shop, "popular", popular_weight=100)
+    shop.execute(
+        """with new as (insert into nearline_data.experiment (name) values ('x') returning name)
+           insert into nearline_data.experiment_arm (experiment, strategy, share, is_control)
+           select new.name, arm.* from new
+           cross join (values ('default', 0.4, true), ('popular', 0.4, false), ('of our own', 0.2, false)) as arm"""
+    )
+    call = "select item_id, strategy_used from nearline.{}"
+    users = [f"u{number}" for number in range(30)]
+    met = set()
+    for user in users:
+        shop.execute("select nearline.record_event(%s, 'view', %s)", (user, FIRST))
+        ((item, used),) = shop.execute(call.format("recommend(%s, 1)"), (user,)).fetchall()
+        assert (used,) == shop.execute("select nearline.strategy_of(%s)", (user,)).fetchone()
+        assert (item == "baking-item-2") == (used == "popular")
+        met.add(used)
+    assert met == {"default", "popular", "of our own"}
+    many = shop.execute("select user_id, strategy_used from nearline.recommend_for_many(%s, 1)", (users,)).fetchall()
+    assert all((used,) == shop.execute("select nearline.strategy_of(%s)", (user,)).fetchone() for user, used in many)
+    kinds = shop.execute(call.format("recommend_per_kind('u', 1, strategy => 'popular')")).fetchall()
+    assert ("baking-item-2", "popular") in kinds
+    session = """recommend_for_session('[{"kind": "view", "item_id": "hiking-page-1"}]', 1, strategy => 'popular')"""
+    assert shop.execute(call.format(session)).fetchall() == [("baking-item-2", "popular")]
+
+
+def test_a_strategy_that_is_not_there_is_named_with_those_that_are(shop: Connection) -> None:
+    with pytest.raises(
+        psycopg.errors.InvalidParameterValue, match="strategy is 'fresch', expected one of: default"
+    ) as no:
+        list_of(shop, "fresch")
+    assert no.value.diag.message_hint
