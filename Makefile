@@ -98,7 +98,7 @@ lint: $(READY)  ## Style and types
 	@$(RUN) -m ruff format --check
 	@$(RUN) -m mypy
 
-bench: $(READY)  ## Benchmarks, or one: make bench BENCH=recommend
+bench: $(READY)  ## Benchmarks, or one: make bench BENCH=recording
 	@$(RUN) tests/benchmarks/run.py $(BENCH)
 
 bench-encode: $(READY)  ## Encoding beside SentenceTransformer, and what its precision costs: make bench-encode [DATA=folder]

@@ -31,17 +31,22 @@ begin
         cross join lateral nearline_data._topics_of(i.attributes, i.kind, i.language) t
         group by t.attribute, t.value
         having count(*) > 1
-    ), raised as (
-        select c.attribute, c.value, c.part, o.share as usual, c.part * ln(c.part / o.share) as gain
-        from counted c
-        join nearline_data.topic o on o.attribute = c.attribute and o.value = c.value
-        where c.part > 1.5 * o.share
     ), done as materialized (
         select e.event_id, e.kind, e.decay, e.phrase || ' ' || i.title as sentence, t.attribute, t.value
         from unnest(person.recent) e
         join nearline_data.item i on i.item_id = e.item_id
         cross join lateral nearline_data._topics_of(i.attributes, i.kind, i.language) t
         where e.weight > 0
+    ), raised as (
+        select c.attribute, c.value, c.part, o.share as usual, c.part * ln(c.part / o.share) as gain
+        from counted c
+        join nearline_data.topic o on o.attribute = c.attribute and o.value = c.value
+        where c.part > 1.2 * o.share
+          -- By more than chance gives so few items (two standard deviations), or by what they did.
+          and (
+              c.part > o.share + 2 * sqrt(o.share * (1 - o.share) / near)
+              or exists (select from done d where d.attribute = c.attribute and d.value = c.value)
+          )
     )
     select r.attribute || ': ' || r.value, r.gain / sum(r.gain) over (), r.part, r.usual
          , coalesce(

@@ -42,6 +42,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
             context = {"items": items, "people": people, "events_a_person": EVENTS_A_PERSON, "calls": CALLS}
             yield from _figures("recommend", ours, bare, (3.0, 10.0), context)
             for name, arguments, target in (
+                ("with_reasons", "for_user => %s", 20.0),
                 ("with_a_filter_of_1_percent", PLAIN + """, matching => '{"hundredth": 7}'""", 25.0),
                 ("with_bounds_of_1_percent", PLAIN + """, matching => '{"price": {"below": 1}}'""", 25.0),
                 ("with_reasons_and_diversity", "for_user => %s, diversity => 0.3", 30.0),

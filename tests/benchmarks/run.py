@@ -1,7 +1,7 @@
 """Run the benchmarks: one JSON object a figure on standard output and in the state folder, progress on standard error.
 
 python tests/benchmarks/run.py
-python tests/benchmarks/run.py recommend encode
+python tests/benchmarks/run.py recording encode
 """
 
 from __future__ import annotations
