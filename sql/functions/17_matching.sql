@@ -64,3 +64,12 @@ begin atomic
            end;
 end;
 comment on function nearline_data._matching_languages is 'The languages that a filter asks for; null: any.';
+
+create or replace function nearline_data._is_spoken(language text, languages text[])
+returns boolean
+language sql immutable parallel safe
+begin atomic
+    -- en is also en-GB: basic filtering of RFC 4647. Without a subquery, so that it becomes part of the query that calls it.
+    select languages is null or language = any (languages) or split_part(language, '-', 1) = any (languages);
+end;
+comment on function nearline_data._is_spoken is 'Whether a language is one of those asked for; null asks for any.';

@@ -20,8 +20,7 @@ create or replace function nearline_data._nearest_wanted(
 returns table (item_id text, similarity real)
 language sql stable parallel safe
 begin atomic
-    -- The filter is asked of each item on the way, never joined: a join would begin with the whole catalogue. en is also
-    -- en-GB: basic filtering of RFC 4647.
+    -- The filter is asked of each item on the way, never joined: a join would begin with the whole catalogue.
     select e.item_id, (- (e.vector <#> to_interest))::real
     from nearline_data.item_embedding e
     where e.model_version = of_version
@@ -30,7 +29,7 @@ begin atomic
       and (
           select i.is_active
              and (path is null or i.attributes @@ path)
-             and (languages is null or i.language = any (languages) or split_part(i.language, '-', 1) = any (languages))
+             and nearline_data._is_spoken(i.language, languages)
           from nearline_data.item i
           where i.item_id = e.item_id
       )
@@ -51,7 +50,7 @@ begin atomic
     where i.is_active
       and i.attributes @@ path
       and (item_kinds is null or i.kind = any (item_kinds))
-      and (languages is null or i.language = any (languages) or split_part(i.language, '-', 1) = any (languages))
+      and nearline_data._is_spoken(i.language, languages)
       and i.item_id not in (select s.item_id from unnest(seen) as s (item_id))
     order by (e.vector <#> to_interest) + 0  -- not by the index: it is no nearer search that is wanted, but all of them
     limit at_most;
@@ -69,7 +68,7 @@ begin atomic
     join nearline_data.item_embedding e on e.model_version = of_version and e.item_id = i.item_id
     where i.is_active
       and (item_kinds is null or i.kind = any (item_kinds))
-      and (languages is null or i.language = any (languages) or split_part(i.language, '-', 1) = any (languages))
+      and nearline_data._is_spoken(i.language, languages)
       and i.item_id not in (select s.item_id from unnest(seen) as s (item_id))
     order by (e.vector <#> to_interest) + 0
     limit at_most;
@@ -170,7 +169,7 @@ begin atomic
           and w.is_active
           and (item_kinds is null or w.kind = any (item_kinds))
           and (path is null or w.attributes @@ path)
-          and (languages is null or w.language = any (languages) or split_part(w.language, '-', 1) = any (languages))
+          and nearline_data._is_spoken(w.language, languages)
         offset 0
     ) i
     limit at_most;
@@ -192,7 +191,7 @@ begin atomic
         where i.is_active
           and (item_kinds is null or p.kind = any (item_kinds))
           and (path is null or i.attributes @@ path)
-          and (languages is null or i.language = any (languages) or split_part(i.language, '-', 1) = any (languages))
+          and nearline_data._is_spoken(i.language, languages)
           and p.item_id not in (select s.item_id from unnest(seen) as s (item_id))
         order by p.score desc, p.item_id
         limit at_most
