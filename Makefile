@@ -104,8 +104,9 @@ bench: $(READY)  ## Benchmarks, or one: make bench BENCH=recording
 bench-encode: $(READY)  ## Encoding beside SentenceTransformer, and what its precision costs: make bench-encode [DATA=folder]
 	@$(RUN) tests/benchmarks/run.py encode
 
-bench-sql: $(READY)  ## What the SQL contract costs beside the bare nearest-neighbour query: make bench-sql [SCALES=full]
-	@$(if $(SCALES),SCALES="$(SCALES)") $(RUN) tests/benchmarks/run.py sql
+bench-sql: $(READY)  ## What the SQL contract and publishing cost beside bare Postgres: make bench-sql [MINUTES=10] [SCALES=full]
+	@$(if $(MINUTES),MINUTES="$(MINUTES)") $(if $(SCALES),SCALES="$(SCALES)") \
+	  $(RUN) tests/benchmarks/run.py sql publish beside_publish
 
 bench-nearline: $(READY)  ## Freshness, throughput and growth of the nearline path: make bench-nearline [MINUTES=10] [SCALES=full]
 	@$(if $(MINUTES),MINUTES="$(MINUTES)") $(if $(SCALES),SCALES="$(SCALES)") \

@@ -21,6 +21,8 @@ that one live in SQL within a minute. Nearly always there is nothing to do, and 
   live.
 * **It cannot be served** (never judged, of an older format, from another MLflow): the task fails, says why and what to
   do, and the live version stays.
+* **It fails in the same way again**: it is tried after longer and longer waits, at last twice an hour; the task is
+  skipped and says when. Moving the alias begins anew.
 * **The alias was deleted**: the task is skipped and says so; the live version stays.
 
 `nearline.promotions` says who and why, if you tell: set the tags `nearline.moved_by` and `nearline.moved_because` of

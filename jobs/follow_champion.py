@@ -4,6 +4,9 @@ Move the alias in MLflow's UI to promote a version, or to go back to one. Who mo
 version, `nearline.moved_by` and `nearline.moved_because`, which the ledger of promotions keeps; else its description is
 the reason.
 
+A version that fails in the same way again and again is tried less and less often, at last twice an hour, until it
+works or the alias is moved.
+
 python jobs/follow_champion.py
 """
 
@@ -16,13 +19,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nearline.adapters import mlflow_registry
+from nearline.adapters.failed_tries import FailedTries
 from nearline.adapters.interest_ledger import InterestLedger
-from nearline.adapters.mlflow_registry import CHAMPION, MODEL, Champion
+from nearline.adapters.mlflow_registry import CHAMPION, Champion
 from nearline.adapters.postgres import Connection, connect, queries
 from nearline.adapters.promotion import check_index, go_live, one_at_a_time
 from nearline.adapters.version_loader import Source, load_version, other_origin, save_served_trends
 from nearline.adapters.version_tables import live_version, take_version
-from nearline.errors import GateRefused, ModelError, VersionTaken, run_job
+from nearline.errors import DatabaseUnreachable, GateRefused, ModelError, StackError, VersionTaken, run_job
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 
@@ -44,18 +48,28 @@ def main(argv: list[str] | None = None) -> int:
             champion, live = mlflow_registry.champion(settings), live_version(connection)
         if champion is None and live is not None:
             raise GateRefused(
-                f"MLflow's model {MODEL} has no alias {CHAMPION} any more; version {live} stays live. "
+                f"MLflow's model {settings.model} has no alias {CHAMPION} any more; version {live} stays live. "
                 f"Fix: give the alias {CHAMPION} to version {live}, or to another that is to be served."
             )
+        tries = FailedTries(settings.home / "follow_champion.json")
         if champion is None or champion.version == live:
+            tries.forget()
             log.info("the alias %s is served: version %s", CHAMPION, live or "none yet")
             return 0
         log.info("the alias %s points to version %d; served is %s", CHAMPION, champion.version, live or "none yet")
+        version = f"version {champion.version} of {settings.model}"
         try:
+            tries.check(version, f"; or give the alias {CHAMPION} to another version")
             _follow(settings, connection, champion)
+            tries.forget()
         except VersionTaken as problem:
             log.info("%s The next run looks again.", problem)
-        except ModelError as problem:
+        except (GateRefused, DatabaseUnreachable, StackError):
+            raise  # not the version's fault, or cheap to ask again
+        except Exception as problem:
+            tries.add(version, problem)
+            if not isinstance(problem, ModelError):
+                raise
             raise ModelError(
                 f"The alias {CHAMPION} points to version {champion.version}, which cannot be served. {problem} "
                 f"Or give the alias to another version. {f'Version {live}' if live else 'None'} stays live."

@@ -33,10 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     tracked = mlflow_registry.TrainingRun.named(settings, run.name)
     facts = read_facts(run.snapshot)
     tags = {"nearline.run": run.name, "nearline.digest": facts["digest"], "nearline.reason": judgement["reason"]}
-    version = tracked.register(run.model, tags)
+    version = tracked.register(settings.model, run.model, tags)
     tracked.finish()
     run.registered.write_text(json.dumps({"version": version, "run_id": tracked.run_id}))
-    log.info("%s version %d", mlflow_registry.MODEL, version)
+    log.info("%s version %d", settings.model, version)
     return 0
 
 

@@ -75,6 +75,12 @@ def _share(value: str) -> float:
     return number
 
 
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        raise ValueError("expected letters, digits, dots, dashes and underscores")
+    return value
+
+
 def _hyperparameters(value: str) -> dict[str, Any]:
     try:
         found = json.loads(value)
@@ -111,6 +117,8 @@ class Settings:
     mlflow_uri: str | None = _setting(
         "NEARLINE_MLFLOW_URI", None, _tracking_uri, "use the address of the tracking server", secret=True
     )
+    #: The registered model in MLflow; its runs are in the experiment named so, less a closing "-interest".
+    model: str = _setting("NEARLINE_MODEL", "nearline-interest", _name, "use a name such as nearline-interest")
     #: An Airflow that already runs and has dags/ and plugins/ deployed. None: a local one in ``home``.
     airflow_url: str | None = _setting("NEARLINE_AIRFLOW_URL", None, _url, "use the address of its API server")
     #: Spark master for the jobs that grow with data.
@@ -182,6 +190,11 @@ class Settings:
     def postgres_folder(self) -> Path:
         """Data folder of the embedded Postgres."""
         return self.home / "postgres"
+
+    @property
+    def experiment(self) -> str:
+        """MLflow's experiment of the daily runs."""
+        return self.model.removesuffix("-interest")
 
     @property
     def runs_folder(self) -> Path:

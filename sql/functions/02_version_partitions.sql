@@ -16,6 +16,7 @@ begin
     end if;
     delete from nearline_data.cursor c where c.model_version = of_version;
     delete from nearline_data.waiting_event w where w.model_version = of_version;
+    delete from nearline_data.interest_without i where i.model_version = of_version;
     if to_regclass('nearline_data.' || part || '_v' || of_version) is null then
         return false;
     end if;
@@ -43,6 +44,22 @@ end
 $$;
 comment on function nearline_data._create_version_partitions is 'Makes empty partitions for a version that is to be loaded; what an earlier try left is to be dropped before.';
 
+create or replace function nearline_data._build_memory(of_items bigint)
+returns integer
+language sql stable
+-- A graph of 128 numbers and 16 neighbours takes 1227 bytes an item, and one that does not fit is built many times slower.
+-- A process of the build wants 32 MB, or there are fewer of them. A server that is set up has a quarter of the machine's
+-- memory as shared_buffers, so twice that is half of the machine.
+return least(
+    32 * (1 + current_setting('max_parallel_maintenance_workers')::integer) + ceil(of_items * 1.3 / 1024)
+  , greatest(
+        pg_size_bytes(current_setting('maintenance_work_mem')) / 1048576
+      , 2 * pg_size_bytes(current_setting('shared_buffers')) / 1048576
+      , 1024
+    )
+)::integer;
+comment on function nearline_data._build_memory is 'Megabytes to build the vector index of so many items with: what the graph takes, at most half of a machine whose shared_buffers are a quarter of it, or what maintenance_work_mem or 1 GB allow, if that is more.';
+
 create or replace function nearline_data._index_version(of_version integer)
 returns integer
 language plpgsql volatile security definer
@@ -55,8 +72,7 @@ declare
     items integer;
 begin
     execute format('select count(*) from nearline_data.%I', embeddings) into items;
-    -- About 1.3 kB an item holds 128 numbers and 16 neighbours in memory; a build that spills is much slower.
-    perform set_config('maintenance_work_mem', greatest(64, least(4096, 32 + items * 1.3 / 1024))::integer || 'MB', true);
+    perform set_config('maintenance_work_mem', nearline_data._build_memory(items) || 'MB', true);
     execute format('create unique index %I on nearline_data.%I (item_id)', embeddings || '_item_id_idx', embeddings);
     execute format('create index %I on nearline_data.%I using hnsw (vector vector_ip_ops)', embeddings || '_vector_idx', embeddings);
     execute format('create unique index %I on nearline_data.%I (item_id, next_item_id) include (weight)', transitions || '_item_id_idx', transitions);

@@ -33,6 +33,17 @@ begin
         raise exception 'with_text has % characters, expected at most 10000', length(with_text)
             using errcode = '22023', hint = 'Send the beginning: the language model reads no more than that.';
     end if;
+    if greatest(length(of_user), length(on_item), length(with_id)) > 500 then
+        raise exception '% has % characters, expected at most 500'
+          , case greatest(length(of_user), length(on_item), length(with_id))
+                when length(of_user) then 'of_user' when length(on_item) then 'on_item' else 'with_id'
+            end
+          , greatest(length(of_user), length(on_item), length(with_id))
+            using errcode = '22023', hint = 'Send the id that your application knows it by; texts go into with_text.';
+    end if;
+    if with_attributes is not null then
+        perform nearline_data._check_json('with_attributes', with_attributes);
+    end if;
     if at > clock_timestamp() + interval '5 minutes' then
         raise exception 'happened_at is %, which is in the future', at
             using errcode = '22023', hint = 'Check the clock of the sender, or leave happened_at out: the time is then now.';
@@ -62,6 +73,6 @@ begin
 end
 $$;
 comment on function nearline.record_event is
-'Records what a person did; returns the event''s id. The same id and time again change nothing, so a retry is safe.
+'Records what a person did; returns the event''s id. The same id and time again change nothing, so a retry is safe. At most: 500 characters an id, 10000 of with_text, 100000 of with_attributes in 20 levels.
   select nearline.record_event(of_user => ''u42'', event_kind => ''view'', on_item => ''page-7'');
   select nearline.record_event(of_user => ''u42'', event_kind => ''search'', with_text => ''light rain jacket'');';

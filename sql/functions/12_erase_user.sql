@@ -15,7 +15,11 @@ begin
     -- In the order in which a refresh takes them: the other way round the two could wait for each other.
     delete from nearline_data.waiting_event w where w.user_id = of_user;
     delete from nearline_data.user_interest u where u.user_id = of_user;
+    delete from nearline_data.interest_without i where i.user_id = of_user;
+    delete from nearline_data.explanation_wanted w where w.user_id = of_user;
     delete from nearline_data.exposure x where x.user_id = of_user;
+    delete from nearline_data.audience_member m where m.user_id = of_user;
+    delete from nearline_data.stated_interest s where s.user_id = of_user;
     delete from nearline_data.rejected_row r where r.content ->> 'user_id' = of_user;
     -- A refresh that is at work on this person now is undone by the next one, which reads this.
     insert into nearline_data.erased_user (user_id) values (of_user) on conflict do nothing;

@@ -57,7 +57,8 @@ begin atomic
         select array_agg(
                    row(
                        n.event_id, n.item_id, n.kind, n.words, k.phrase, k.weight, n.decay, n.is_unseen, n.recorded_at
-                     , case when n.item_id is not null then (
+                     , case when not n.is_unseen then null  -- the stored interest knows it
+                       when n.item_id is not null then (
                            select v.vector from nearline_data.item_embedding v
                            where v.model_version = of_version and v.item_id = n.item_id
                        ) else (
@@ -85,7 +86,7 @@ begin atomic
              , coalesce(now() - f.oldest_at, '0')
              , n.events
              , (
-                   select array_agg(distinct e.item_id)
+                   select array_agg(e.item_id)
                    from event e
                    where e.item_id is not null
                      and (seen_within is null or e.occurred_at > now() - seen_within)

@@ -73,3 +73,12 @@ begin atomic
     select languages is null or language = any (languages) or split_part(language, '-', 1) = any (languages);
 end;
 comment on function nearline_data._is_spoken is 'Whether a language is one of those asked for; null asks for any.';
+
+create or replace function nearline_data._is_met(attributes jsonb, kind text, language text, path jsonpath)
+returns boolean
+language sql stable parallel safe
+begin atomic
+    select path is not null
+       and coalesce(jsonb_path_match(attributes, path, jsonb_build_object('kind', kind, 'language', language), true), false);
+end;
+comment on function nearline_data._is_met is 'Whether an item meets a path over its attributes that may ask for $kind and $language too; nothing meets null.';

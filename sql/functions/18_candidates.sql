@@ -15,7 +15,8 @@ end;
 comment on function nearline_data._nearest is 'Items nearest to an interest, by the index; some may not be active.';
 
 create or replace function nearline_data._nearest_wanted(
-    to_interest vector, of_version integer, item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
+    to_interest vector, of_version integer, item_kinds text[], path jsonpath, languages text[], seen text[], blocked jsonpath
+  , at_most integer
 )
 returns table (item_id text, similarity real)
 language sql stable parallel safe
@@ -30,6 +31,7 @@ begin atomic
           select i.is_active
              and (path is null or i.attributes @@ path)
              and nearline_data._is_spoken(i.language, languages)
+             and not nearline_data._is_met(i.attributes, i.kind, i.language, blocked)
           from nearline_data.item i
           where i.item_id = e.item_id
       )
@@ -39,7 +41,8 @@ end;
 comment on function nearline_data._nearest_wanted is 'Items nearest to an interest that pass the filters, by the index: as far as hnsw.max_scan_tuples reaches.';
 
 create or replace function nearline_data._exact_wanted(
-    to_interest vector, of_version integer, item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
+    to_interest vector, of_version integer, item_kinds text[], path jsonpath, languages text[], seen text[], blocked jsonpath
+  , at_most integer
 )
 returns table (item_id text, similarity real)
 language sql stable parallel safe
@@ -51,6 +54,7 @@ begin atomic
       and i.attributes @@ path
       and (item_kinds is null or i.kind = any (item_kinds))
       and nearline_data._is_spoken(i.language, languages)
+      and not nearline_data._is_met(i.attributes, i.kind, i.language, blocked)
       and i.item_id not in (select s.item_id from unnest(seen) as s (item_id))
     order by (e.vector <#> to_interest) + 0  -- not by the index: it is no nearer search that is wanted, but all of them
     limit at_most;
@@ -58,7 +62,8 @@ end;
 comment on function nearline_data._exact_wanted is 'Of all items that pass the filters those nearest to an interest: exact, and fast where few pass.';
 
 create or replace function nearline_data._exact_of_kinds(
-    to_interest vector, of_version integer, item_kinds text[], languages text[], seen text[], at_most integer
+    to_interest vector, of_version integer, item_kinds text[], languages text[], seen text[], blocked jsonpath
+  , at_most integer
 )
 returns table (item_id text, similarity real)
 language sql stable parallel safe
@@ -69,16 +74,54 @@ begin atomic
     where i.is_active
       and (item_kinds is null or i.kind = any (item_kinds))
       and nearline_data._is_spoken(i.language, languages)
+      and not nearline_data._is_met(i.attributes, i.kind, i.language, blocked)
       and i.item_id not in (select s.item_id from unnest(seen) as s (item_id))
     order by (e.vector <#> to_interest) + 0
     limit at_most;
 end;
 comment on function nearline_data._exact_of_kinds is 'As _exact_wanted without a filter on attributes.';
 
+create or replace function nearline_data._asked_for(
+    by_strategy nearline_data.strategy, item_kinds text[], but text[], at_most integer
+)
+returns text[]
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if by_strategy.popular_weight = 0 and by_strategy.fresh_weight = 0 then
+        return null;
+    end if;
+    return array(
+        (
+            select p.item_id
+            from nearline_data.item_popularity p
+            where by_strategy.popular_weight > 0
+              and (item_kinds is null or p.kind = any (item_kinds))
+              and p.item_id <> all (coalesce(but, '{}'))
+            order by p.score desc
+            limit at_most + 20
+        )
+        union
+        (
+            select i.item_id
+            from nearline_data.item i
+            where by_strategy.fresh_weight > 0
+              and i.is_active
+              and (item_kinds is null or i.kind = any (item_kinds))
+              and i.item_id <> all (coalesce(but, '{}'))
+            order by i.created_at desc
+            limit at_most + 20
+        )
+    );
+end
+$$;
+comment on function nearline_data._asked_for is 'Items that a strategy wants besides those that are near: what is popular, what is new; null: none.';
+
 create or replace function nearline_data._candidates(
     to_interest vector, of_version integer, recent nearline_data.recent_event[], near_items text[], near_scores real[]
-  , item_kinds text[], path jsonpath, languages text[], seen text[], by_strategy nearline_data.strategy, for_user text
-  , at_most integer
+  , item_kinds text[], path jsonpath, languages text[], seen text[], blocked jsonpath
+  , by_strategy nearline_data.strategy, for_user text, at_most integer
 )
 returns table (
     item_id text, kind text, title text, interest_part real, transition_part real, popular_part real, fresh_part real, score real
@@ -102,36 +145,30 @@ begin atomic
         select by_strategy.transition_weight * m.transition_weight / (select max(s.strength) from successor s) as weight
         from nearline_data.model_version m
         where m.model_version = of_version
-    ), asked as materialized (
-        -- What a strategy wants besides: nothing by default.
-        (
-            select p.item_id
-            from nearline_data.item_popularity p
-            where by_strategy.popular_weight > 0 and (item_kinds is null or p.kind = any (item_kinds))
-            order by p.score desc
-            limit at_most + 20
-        )
-        union
-        (
-            select i.item_id
-            from nearline_data.item i
-            where by_strategy.fresh_weight > 0 and i.is_active and (item_kinds is null or i.kind = any (item_kinds))
-            order by i.created_at desc
-            limit at_most + 20
-        )
-    ), candidate as materialized (
-        select coalesce(n.item_id, s.item_id, a.item_id) as item_id
-             , coalesce(n.similarity, (
-                   select (- (v.vector <#> to_interest))::real
-                   from nearline_data.item_embedding v
-                   where v.model_version = of_version and v.item_id = coalesce(s.item_id, a.item_id)
-               )) * by_strategy.interest_weight as interest_part
+    ), known as materialized (
+        select coalesce(n.item_id, s.item_id) as item_id
+             , n.similarity * by_strategy.interest_weight as interest_part
              , (s.strength * (select t.weight from strongest t))::real as transition_part
         from unnest(near_items, near_scores) as n (item_id, similarity)
         full join successor s on s.item_id = n.item_id
-        full join asked a on a.item_id = coalesce(n.item_id, s.item_id)
+    ), bar as materialized (
+        -- A successor that is not among the nearest is no nearer than the last of them. Where even so its score would be
+        -- below those of enough others (ten more than are wanted, as some may not be active), its vector is not read.
+        select k.interest_part + coalesce(k.transition_part, 0)
+               - (select min(n.score) from unnest(near_scores) as n (score)) * by_strategy.interest_weight as transition_part
+        from known k
+        where k.interest_part is not null
+          and by_strategy.popular_weight = 0 and by_strategy.fresh_weight = 0 and by_strategy.exploration = 0
+        order by k.interest_part + coalesce(k.transition_part, 0) desc
+        offset at_most + 9 limit 1
     ), signalled as materialized (
-        select c.item_id, c.interest_part, c.transition_part
+        select c.item_id
+             , coalesce(c.interest_part, (
+                   select (- (v.vector <#> to_interest))::real
+                   from nearline_data.item_embedding v
+                   where v.model_version = of_version and v.item_id = c.item_id
+               ) * by_strategy.interest_weight) as interest_part
+             , c.transition_part
              , case when by_strategy.popular_weight > 0 then (
                    select by_strategy.popular_weight * p.score / (select max(m.score) from nearline_data.item_popularity m)
                    from nearline_data.item_popularity p
@@ -151,8 +188,9 @@ begin atomic
                        / 4294967296
                    ))
                else 0 end as chance
-        from candidate c
-        where c.item_id not in (select x.item_id from unnest(seen) as x (item_id))
+        from known c
+        where (c.interest_part is not null or (c.transition_part >= (select b.transition_part from bar b)) is not false)
+          and c.item_id not in (select x.item_id from unnest(seen) as x (item_id))
     ), ranked as materialized (
         select g.item_id, g.interest_part, g.transition_part, g.popular_part, g.fresh_part
              , coalesce(g.interest_part, 0) + coalesce(g.transition_part, 0) + coalesce(g.popular_part, 0)
@@ -170,14 +208,16 @@ begin atomic
           and (item_kinds is null or w.kind = any (item_kinds))
           and (path is null or w.attributes @@ path)
           and nearline_data._is_spoken(w.language, languages)
+          and not nearline_data._is_met(w.attributes, w.kind, w.language, blocked)
         offset 0
     ) i
     limit at_most;
 end;
-comment on function nearline_data._candidates is 'The nearest items, the likeliest successors of the newest 25 events and what the strategy asks for, scored by nearline.core.blend and the strategy''s weights, best first.';
+comment on function nearline_data._candidates is 'The nearest items (and others without a score, whose vectors are read) and the likeliest successors of the newest 25 events, scored by nearline.core.blend and the strategy''s weights, best first.';
 
 create or replace function nearline_data._popular(
-    item_kinds text[], path jsonpath, languages text[], seen text[], at_most integer
+    item_kinds text[], path jsonpath, languages text[], seen text[], blocked jsonpath
+  , at_most integer
 )
 returns table (
     item_id text, kind text, title text, interest_part real, transition_part real, popular_part real, fresh_part real, score real
@@ -192,6 +232,7 @@ begin atomic
           and (item_kinds is null or p.kind = any (item_kinds))
           and (path is null or i.attributes @@ path)
           and nearline_data._is_spoken(i.language, languages)
+          and not nearline_data._is_met(i.attributes, i.kind, i.language, blocked)
           and p.item_id not in (select s.item_id from unnest(seen) as s (item_id))
         order by p.score desc, p.item_id
         limit at_most

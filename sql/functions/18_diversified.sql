@@ -1,19 +1,20 @@
 create or replace function nearline_data._diversified(
     pool nearline_data.candidate[], of_version integer, how_diverse double precision, at_most integer
+  , ruled nearline_data.ruled_item[] default null, caps integer[] default null
 )
-returns nearline_data.candidate[]
+returns integer[]
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 -- Maximal marginal relevance (Carbonell and Goldstein 1998): one after the other, the item with the largest
 -- (1 - d) * relevance - d * (largest cosine to one that was taken); relevance is the score, 1 for the best of the pool
--- and 0 for the last.
+-- and 0 for the last. caps: how many items of each group of ruled may be taken; what has no room left is passed over.
 declare
     meanings public.vector[];
     relevance double precision[];
     closest double precision[] := array_fill(0::double precision, array[cardinality(pool)]);
     is_taken boolean[] := array_fill(false, array[cardinality(pool)]);
-    taken nearline_data.candidate[] := '{}';
+    taken integer[] := '{}';
     best integer;
     best_value double precision;
     value double precision;
@@ -37,8 +38,13 @@ begin
                 best_value := value;
             end if;
         end loop;
-        taken := taken || pool[best];
+        exit when best is null;
         is_taken[best] := true;
+        if caps is not null then
+            continue when nearline_data._is_full(caps, (ruled[best]).capped_by);
+            caps := nearline_data._counted(caps, (ruled[best]).capped_by);
+        end if;
+        taken := taken || best;
         continue when meanings[best] is null;
         for place in 1 .. cardinality(pool) loop
             continue when is_taken[place] or meanings[place] is null;
@@ -48,4 +54,4 @@ begin
     return taken;
 end
 $$;
-comment on function nearline_data._diversified is 'A list of which no two items are too alike: maximal marginal relevance over a pool of candidates, best first.';
+comment on function nearline_data._diversified is 'A list of which no two items are too alike: maximal marginal relevance over a pool of candidates. The places of those taken, best first.';

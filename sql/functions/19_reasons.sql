@@ -8,7 +8,13 @@ begin atomic
     -- event speaks for fits the person's interests as a whole.
     with spoken as materialized (
         select r.event_id, r.item_id, r.kind, r.words, r.phrase, r.decay * r.weight as strength
-             , l2_normalize(subvector(r.vector, 1, 120)) as meaning
+             , l2_normalize(subvector(coalesce(r.vector, case when r.item_id is not null then (
+                   select v.vector from nearline_data.item_embedding v
+                   where v.model_version = of_version and v.item_id = r.item_id
+               ) else (
+                   select q.vector from nearline_data.query_embedding q
+                   where q.model_version = of_version and q.query = r.words
+               ) end), 1, 120)) as meaning
         from unnest(recent[:25]) r
         where r.weight > 0
     )

@@ -1,98 +1,3 @@
-create or replace function nearline_data._list(
-    for_person nearline_data.person, of_version integer, max_items integer, item_kinds text[], matching jsonb
-  , diversity double precision, with_reasons boolean, by_strategy nearline_data.strategy
-)
-returns table (
-    list_position integer, item_id text, kind text, title text, score real, reason jsonb, shortfall text
-)
-language plpgsql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    wanted constant integer := least(greatest(coalesce(max_items, 10), 0), 1000);
-    how_diverse constant double precision := coalesce(diversity, by_strategy.diversity);
-    -- To be diverse, or to leave something to chance, is to choose among more.
-    pool_size constant integer := case when how_diverse > 0 or by_strategy.exploration > 0 then least(5 * wanted + 20, 1000) else wanted end;
-    few constant integer := 2000;
-    path constant jsonpath := nearline_data._matching_path(matching);
-    languages constant text[] := nearline_data._matching_languages(matching);
-    is_filtered constant boolean := path is not null or languages is not null;
-    interest constant public.vector := for_person.interest;
-    near_items text[];
-    near_scores real[];
-    pool nearline_data.candidate[];
-    is_exact boolean := false;
-begin
-    if how_diverse < 0 or how_diverse > 1 then
-        raise exception 'diversity is %, expected a number from 0 to 1', how_diverse
-            using errcode = '22023', hint = '0 takes the best, 0.3 avoids lists of near duplicates.';
-    end if;
-    if wanted = 0 then
-        return;
-    end if;
-    if interest is not null then
-        -- So few are read sooner than the vector index is searched for them; and then none is missed. Bounds alone would be
-        -- asked of the whole catalogue.
-        if path is not null and jsonb_path_exists(matching - 'language', '$.* ? (@.type() != "object")') then
-            select count(*) <= few into is_exact
-            from (select from nearline_data.item i where i.is_active and i.attributes @@ path limit few + 1) i;
-        end if;
-        if not is_exact and not is_filtered then
-            select array_agg(n.item_id), array_agg(n.similarity) into near_items, near_scores
-            from nearline_data._nearest(interest, of_version, item_kinds, for_person.seen, pool_size + 20) n;
-        elsif not is_exact then
-            select array_agg(n.item_id), array_agg(n.similarity) into near_items, near_scores
-            from nearline_data._nearest_wanted(interest, of_version, item_kinds, path, languages, for_person.seen, pool_size) n;
-            is_exact := coalesce(cardinality(near_items), 0) < pool_size;
-        end if;
-    end if;
-    for attempt in 1 .. 2 loop
-        if interest is not null and is_exact then
-            if path is not null then
-                select array_agg(n.item_id), array_agg(n.similarity) into near_items, near_scores
-                from nearline_data._exact_wanted(interest, of_version, item_kinds, path, languages, for_person.seen, pool_size) n;
-            else
-                select array_agg(n.item_id), array_agg(n.similarity) into near_items, near_scores
-                from nearline_data._exact_of_kinds(interest, of_version, item_kinds, languages, for_person.seen, pool_size) n;
-            end if;
-        end if;
-        select array_agg(row(c.*)::nearline_data.candidate) into pool
-        from nearline_data._candidates(
-            interest, of_version, for_person.recent, near_items, near_scores
-          , item_kinds, path, languages, for_person.seen, by_strategy, for_person.user_id, pool_size
-        ) c;
-        exit when is_exact or interest is null or cardinality(pool) >= wanted;
-        is_exact := true;  -- the index did not reach far enough
-    end loop;
-    if pool is null and interest is null then
-        select array_agg(row(c.*)::nearline_data.candidate) into pool
-        from nearline_data._popular(item_kinds, path, languages, for_person.seen, pool_size) c;
-    end if;
-    if how_diverse > 0 and pool is not null then
-        pool := nearline_data._diversified(pool, of_version, how_diverse, wanted);
-    else
-        pool := pool[:wanted];
-    end if;
-    return query
-    select c.place::integer, c.item_id, c.kind, c.title, c.score, r.reason
-         , case when cardinality(pool) < wanted then
-               format(
-                   '%s of %s: no other active item%s that the person has not seen'
-                 , cardinality(pool), wanted
-                 , case when is_filtered then ' matches' when item_kinds is not null then ' of these kinds' else '' end
-               )
-           end
-    from unnest(pool) with ordinality as c (
-        item_id, kind, title, interest_part, transition_part, popular_part, fresh_part, score, place
-    )
-    left join nearline_data._reasons(
-        case when with_reasons then pool end, of_version, for_person.recent
-    ) r on r.item_id = c.item_id
-    order by c.place;
-end
-$$;
-comment on function nearline_data._list is 'A list for somebody: candidates, their scores, filters, diversity, reasons. Every list that Nearline makes comes from here.';
-
 create or replace function nearline_data._version(as_of_model integer)
 returns integer
 language plpgsql stable parallel safe
@@ -169,12 +74,13 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+    left_out constant text[] := nearline_data._left_out(exclude, item_kinds, seen_kinds);
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person := nearline_data._person(for_user, version, seen_within, seen_kinds);
     used constant nearline_data.strategy := nearline_data._strategy(strategy, for_user);
     request constant uuid := gen_random_uuid();
 begin
-    person.seen := person.seen || array_remove(exclude, null);
+    person.seen := person.seen || left_out;
     return query
     select l.list_position, l.item_id, l.kind, l.title, l.score, l.reason, version, person.as_of, person.events_folded
          , person.lag, request, used.name, l.shortfall
@@ -183,8 +89,8 @@ end
 $$;
 comment on function nearline.recommend is
 'What a person may want next, best first: items they have not touched, with a score and the reason.
-for_user: the id used in events; nobody by that name gets what newcomers take. max_items: at most 1000. item_kinds: null for all kinds mixed. matching: what attributes must be, {"brand": ["Tern", "Oakhurst"], "price": {"below": 50}, "tags": "gravel", "language": "en"}; a list means any of these, bounds are below, above, from and to, an attribute that is a list matches where it holds the value. exclude: items to leave out.
+for_user: the id used in events; nobody by that name gets what newcomers take. max_items: at most 1000. item_kinds: null for all kinds mixed. matching: what attributes must be, {"brand": ["Tern", "Oakhurst"], "price": {"below": 50}, "tags": "gravel", "language": "en"}; a list means any of these, bounds are below, above, from and to, an attribute that is a list matches where it holds the value. exclude: items to leave out, at most 10000; of item_kinds and seen_kinds at most 100.
 seen_within, seen_kinds: what counts as seen; a shop leaves out what was bought within a year with seen_within => ''1 year'', seen_kinds => array[''purchase'']; seen_within => ''0'' leaves out nothing. Without them, all that was ever touched. diversity: 0 takes the best, up to 1 avoids items that are alike; null as the strategy says. strategy: a row of nearline_data.strategy; null for that of the person''s arm of the running experiment, else "default". with_reasons: false saves a millisecond. as_of_model: a version of nearline.versions instead of the live one.
-reason: "text" reads as a sentence, "because" names the events that speak most for the item with their shares. as_of: when the interest vector was written; null if there is none yet. events_folded: how many newer events were folded into it for this answer, of the newest 30; a search counts once its words were read, a second later. lag: how long the oldest of them has waited for the vector. request_id, strategy_used: name this list and what made it, for record_exposure. shortfall: why there are fewer rows than max_items; null if there are as many.
+reason: "text" reads as a sentence, "because" names the events that speak most for the item with their shares. "rules" names the rows of nearline_data.rule that moved it, and is there only if any did. as_of: when the interest vector was written; null if there is none yet. events_folded: how many newer events were folded into it for this answer, of the newest 30; a search counts once its words were read, a second later. lag: how long the oldest of them has waited for the vector. request_id, strategy_used: name this list and what made it, for record_exposure. shortfall: why there are fewer rows than max_items; null if there are as many.
   select * from nearline.recommend(for_user => ''u42'', max_items => 10);
   select * from nearline.recommend(for_user => ''u42'', item_kinds => array[''page''], matching => ''{"level": "beginner"}'');';

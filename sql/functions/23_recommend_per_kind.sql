@@ -47,12 +47,13 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+    left_out constant text[] := nearline_data._left_out(exclude, item_kinds, seen_kinds);
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person := nearline_data._person(for_user, version, seen_within, seen_kinds);
     used constant nearline_data.strategy := nearline_data._strategy(strategy, for_user);
     request constant uuid := gen_random_uuid();
 begin
-    person.seen := person.seen || array_remove(exclude, null);
+    person.seen := person.seen || left_out;
     return query
     select k.kind, l.list_position, l.item_id, l.title, l.score, l.reason, version, person.as_of, person.events_folded
          , person.lag, request, used.name, l.shortfall

@@ -32,6 +32,7 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+    left_out constant text[] := nearline_data._left_out(exclude, item_kinds, seen_kinds);
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person;
     request uuid;
@@ -44,7 +45,7 @@ begin
     end if;
     for one in select distinct u.id from unnest(for_users) as u (id) where u.id is not null order by 1 loop
         person := nearline_data._person(one, version, seen_within, seen_kinds);
-        person.seen := person.seen || array_remove(exclude, null);
+        person.seen := person.seen || left_out;
         used := nearline_data._strategy(strategy, one);
         request := gen_random_uuid();
         return query

@@ -88,12 +88,13 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+    left_out constant text[] := nearline_data._left_out(exclude, item_kinds, null);
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person := nearline_data._session(events, version);
     used constant nearline_data.strategy := nearline_data._strategy(strategy, null);
     request constant uuid := gen_random_uuid();
 begin
-    person.seen := person.seen || array_remove(exclude, null);
+    person.seen := person.seen || left_out;
     return query
     select l.list_position, l.item_id, l.kind, l.title, l.score, l.reason, version, person.events_folded, request, used.name, l.shortfall
     from nearline_data._list(person, version, max_items, item_kinds, matching, diversity, with_reasons, used) l;

@@ -4,6 +4,7 @@ returns table (
   , weight double precision
   , share double precision
   , usual_share real
+  , stated double precision
   , because jsonb
   , as_of timestamptz
   , model_version integer
@@ -47,15 +48,23 @@ begin
               c.part > o.share + 2 * sqrt(o.share * (1 - o.share) / near)
               or exists (select from done d where d.attribute = c.attribute and d.value = c.value)
           )
+    ), believed as materialized (
+        select r.attribute, r.value, r.gain / sum(r.gain) over () as weight, r.part, r.usual
+        from raised r
+        order by r.gain desc, r.attribute, r.value
+        limit greatest(least(coalesce(max_topics, 10), 1000), 0)
+    ), said as materialized (
+        select s.attribute, s.value, s.weight from nearline_data.stated_interest s where s.user_id = of_user
     )
-    select r.attribute || ': ' || r.value, r.gain / sum(r.gain) over (), r.part, r.usual
+    select coalesce(b.attribute, s.attribute) || ': ' || coalesce(b.value, s.value)
+         , b.weight, b.part, b.usual, s.weight
          , coalesce(
                (
                    select jsonb_agg(jsonb_build_object('event_id', d.event_id, 'text', 'you ' || d.sentence) order by d.decay desc, d.event_id)
                    from (
                        select x.event_id, x.sentence, x.decay
                        from done x
-                       where x.attribute = r.attribute and x.value = r.value
+                       where x.attribute = coalesce(b.attribute, s.attribute) and x.value = coalesce(b.value, s.value)
                        order by x.decay desc, x.event_id
                        limit 3
                    ) d
@@ -63,11 +72,11 @@ begin
              , '[]'
            )
          , person.as_of, version
-    from raised r
-    order by r.gain desc, r.attribute, r.value
-    limit greatest(least(coalesce(max_topics, 10), 1000), 0);
+    from believed b
+    full join said s on s.attribute = b.attribute and s.value = b.value
+    order by b.weight desc nulls last, s.weight desc nulls last, 1;
 end
 $$;
 comment on function nearline.interests is
-'What the system believes a person is after now, for the person to read: topics of the catalogue (texts of attributes, kinds, languages) that are more common among the items nearest to their interest than they usually are, and the events that speak for each. weight: parts of 1, by how much the topic stands out. share: part of the nearest items that have it; usual_share: part of the whole catalogue. max_topics: at most 1000. Who disagrees can take an event back with nearline.forget_event, or record a like, a dislike or a hide.
+'What the system believes a person is after now, for the person to read: topics of the catalogue (texts of attributes, kinds, languages) that are more common among the items nearest to their interest than they usually are, and the events that speak for each. weight: parts of 1, by how much the topic stands out. share: part of the nearest items that have it; usual_share: part of the whole catalogue. stated: what they said of it themselves with nearline.set_interest; topics of which they did come besides max_topics, with no weight where it is not believed. max_topics: at most 1000. Who disagrees can say so with nearline.set_interest, take an event back with nearline.forget_event, or record a like, a dislike or a hide.
   select topic, round(weight::numeric, 2), because->0->>''text'' from nearline.interests(of_user => ''u42'');';

@@ -22,6 +22,12 @@ begin
     delete from nearline_data.waiting_event w where not exists (select from nearline_data.event e where e.user_id = w.user_id);
     get diagnostics dropped = row_count;
     return query select 'waiting people forgotten', dropped;
+    delete from nearline_data.interest_without i where i.measured_at < now() - interval '1 day';
+    get diagnostics dropped = row_count;
+    return query select 'measurements forgotten', dropped;
+    delete from nearline_data.explanation_wanted w where w.asked_at < now() - interval '1 day';
+    get diagnostics dropped = row_count;
+    return query select 'explanations given up', dropped;
     delete from nearline_data.rejected_row r where r.rejected_at < now() - interval '30 days';
     get diagnostics dropped = row_count;
     return query select 'rejected rows forgotten', dropped;
@@ -30,4 +36,4 @@ begin
     return query select 'exposures forgotten', dropped;
 end
 $$;
-comment on function nearline_data._keep_house is 'Retention: partitions ahead, popularity, old batches (1 day), rejected rows (30 days), exposures (180 days). Safe at any time.';
+comment on function nearline_data._keep_house is 'Retention: partitions ahead, popularity, old batches (1 day), what was measured for explanations (1 day), rejected rows (30 days), exposures (180 days). Safe at any time.';

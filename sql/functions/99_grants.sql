@@ -5,16 +5,19 @@ grant usage on schema nearline_data to nearline_engine;
 
 grant execute on function
     nearline.recommend, nearline.recommend_per_kind, nearline.recommend_for_many, nearline.recommend_for_session
-  , nearline.similar_items, nearline.trending, nearline.recent_events, nearline.interests
+  , nearline.similar_items, nearline.trending, nearline.recent_events, nearline.interests, nearline.lasting_interests
 to nearline_reader;
+grant execute on function nearline.plan to nearline_reader;
 grant select on nearline.freshness, nearline.live_model, nearline.promotions, nearline.versions to nearline_reader;
 grant execute on function nearline.performance_between, nearline.experiment_result to nearline_reader;
 grant select on nearline.performance to nearline_reader;
+grant execute on function nearline.explain to nearline_reader;  -- all it writes is a wish for the nearline job
 grant execute on function nearline_data._shard_of to nearline_reader;  -- nearline.freshness calls it as its reader
 
-grant execute on function nearline.record_event, nearline.record_exposure, nearline.forget_event to nearline_writer;
+grant execute on function nearline.record_event, nearline.record_exposure, nearline.forget_event, nearline.set_interest to nearline_writer;
 grant execute on function nearline.strategy_of to nearline_reader, nearline_writer;  -- who shows a list, and who records it
 grant execute on function nearline.erase_user to nearline_engine;  -- too much for a web server
+grant execute on function nearline.try_rules to nearline_engine;  -- shows the lists of other people
 -- Binary COPY of events by applications: they may add, not look.
 grant usage on schema nearline_data to nearline_writer;
 grant insert on nearline_data.event to nearline_writer;

@@ -270,11 +270,16 @@ set position = excluded.position, shard_count = 1, moved_at = now();
 listen nearline_event;
 
 -- try_wait --
--- While this lock is held a writer says that it committed; a writer that has not committed yet keeps us from it.
-select pg_try_advisory_lock(hashtext('nearline waits'), 0);
+-- The refreshes of all shares may wait at once, and while one does, a writer says that it committed. One that has not
+-- committed yet, or is just now looking whether anybody waits, keeps us from it: see nearline_data._announce_events.
+select case
+           when not pg_try_advisory_lock_shared(hashtext('nearline waits'), 0) then false
+           when pg_try_advisory_lock(hashtext('nearline writes'), 0) then pg_advisory_unlock(hashtext('nearline writes'), 0)
+           else not pg_advisory_unlock_shared(hashtext('nearline waits'), 0)
+       end;
 
 -- stop_waiting --
-select pg_advisory_unlock(hashtext('nearline waits'), 0);
+select pg_advisory_unlock_shared(hashtext('nearline waits'), 0);
 
 -- run_summary --
 -- Of one run: lag of its events, and what is unread in its share now.

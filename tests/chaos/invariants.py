@@ -195,6 +195,9 @@ def _check_orphans(connection: Connection, book: Book, found: Findings) -> None:
         ("waiting rows for items that have a vector", "select w.user_id, w.item_id from nearline_data.waiting_event w "
          "join nearline_data.item_embedding i using (model_version, item_id) "
          "join nearline_data.live_version l using (model_version)"),
+        ("people who were asked about and not taken", "select user_id from nearline_data.explanation_wanted"),
+        ("measurements of people without events", "select user_id, event_id from nearline_data.interest_without w "
+         "where not exists (select from nearline_data.event e where e.user_id = w.user_id)"),
         ("prepared transactions", "select gid from pg_prepared_xacts"),
         ("advisory locks", "select classid, objid from pg_locks where locktype = 'advisory' and database = "
          "(select oid from pg_database where datname = current_database())"),

@@ -2,7 +2,7 @@
 
 The job is jobs/refresh_interests.py; only its trained model is replaced, by the small shop's encoder, so that a
 process needs no torch. ``--kill-at save_interests:2:before`` ends it with SIGKILL right before the second time that
-this block of sql/queries/refresh.sql is sent; ``commit`` stands for the end of a transaction.
+this block of sql/queries/refresh.sql or explanations.sql is sent; ``commit`` stands for the end of a transaction.
 
 python tests/chaos/refresh_process.py drain --once --kill-at save_interests:1:after
 python tests/chaos/refresh_process.py publish 2         build a version beside the live one, and flip to it
@@ -44,6 +44,8 @@ POISON = "poison"
 """A text that the encoder fails on: the job sets it aside."""
 SECONDS_A_BATCH = 0.01
 MOMENTS = ("before", "during", "after")
+BLOCKS = {**queries("refresh"), **queries("explanations")}
+"""What the job sends, by name."""
 
 
 class Fragile(MeanOfHistory):
@@ -75,8 +77,8 @@ class KillPoint:
     def parse(cls, text: str) -> KillPoint:
         """Read ``block:time:moment``."""
         block, time_, moment = text.split(":")
-        if block not in {"commit", *queries("refresh")} or moment not in MOMENTS:
-            raise argparse.ArgumentTypeError(f"expected a block of refresh.sql and one of {MOMENTS}, saw {text!r}")
+        if block not in {"commit", *BLOCKS} or moment not in MOMENTS:
+            raise argparse.ArgumentTypeError(f"expected a block of a query file and one of {MOMENTS}, saw {text!r}")
         return cls(block, int(time_), moment)
 
     def install(self) -> None:
@@ -84,7 +86,7 @@ class KillPoint:
         if self.block == "commit":
             self._watch_commits()
             return
-        query = queries("refresh")[self.block]
+        query = BLOCKS[self.block]
         for name in ("execute", "executemany"):
             setattr(psycopg.Cursor, name, self._watched(getattr(psycopg.Cursor, name), query))
 

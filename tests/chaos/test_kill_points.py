@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from chaos.refresh_process import BLOCKS
 from chaos.schedules import TO_PUBLISH
 from chaos.shop import Shop, sampled
 from chaos.writers import LATE_ITEMS, LEAVING, bring_item, erase
 from nearline.adapters.interest_ledger import InterestLedger
-from nearline.adapters.postgres import queries
 from small_shop import ITEMS, MeanOfHistory
 
 REPLAYING = {"look_at_cursor": "--rebuild", "users": "--rebuild", "users_of_shard": "--users=u0,u1",
@@ -22,7 +22,7 @@ DIVIDED = {"has_cursor"}
 
 def prepare(shop: Shop) -> None:
     """Leave something to do for every statement: new texts, one that breaks the encoder, an item that has come since
-    people touched it and one that has not, and somebody erased who had a vector.
+    people touched it and one that has not, two who were asked about, and somebody erased who had a vector.
     """
     with shop.connect() as connection:
         writer = shop.write(0, most=0)
@@ -30,6 +30,8 @@ def prepare(shop: Shop) -> None:
             writer.record(replace(writer.event("u1"), kind="view", item_id=item, text=None))
         writer.record(replace(writer.event(LEAVING[0]), kind="view", item_id=ITEMS[0], text=None))
         InterestLedger(connection, MeanOfHistory(), 1).catch_up()
+        for user in ("u1", LEAVING[0]):
+            connection.execute("select nearline.explain(%s, %s)", (user, ITEMS[0]))
         for text in ("all about hiking", "poison"):
             writer.record(replace(writer.event("u2"), kind="search", item_id=None, text=text))
         for _ in range(15):
@@ -63,12 +65,12 @@ def _arguments(point: str) -> list[str]:
     return ["--seconds=5"] if block in IDLING | DIVIDED else ["--once"]
 
 
-@pytest.mark.parametrize("block", sorted(queries("refresh")))
+@pytest.mark.parametrize("block", sorted(BLOCKS))
 def test_killed_at_a_statement(shop: Shop, block: str) -> None:
     recover_from(shop, f"{block}:1:before", f"{block}:1:after", publishing=block in TO_PUBLISH)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6])
 def test_killed_at_a_commit_of_a_run(shop: Shop, number: int) -> None:
     recover_from(shop, *(f"commit:{number}:{moment}" for moment in ("before", "during", "after")))
 

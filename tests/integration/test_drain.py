@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from nearline.adapters import drain
 from nearline.adapters.drain import Drain
 from nearline.adapters.postgres import Connection, connect
 from nearline.errors import DatabaseUnreachable
@@ -14,16 +15,25 @@ from nearline.settings import Settings
 from small_shop import ITEMS, MeanOfHistory, open_shop
 
 PATIENCE = 20.0
+WAITING = """
+    select count(*) from pg_locks k
+    where k.locktype = 'advisory' and k.granted and k.mode = 'ShareLock' and k.objsubid = 2
+      and k.classid = (hashtext('nearline waits')::bigint & 4294967295)::oid
+      and k.database = (select oid from pg_database where datname = current_database())
+"""
 
 
 class Run:
     """A drain in a thread of its own."""
 
-    def __init__(self, settings: Settings, seconds: float = 60.0, model: MeanOfHistory | None = None) -> None:
+    def __init__(
+        self, settings: Settings, model: MeanOfHistory | None = None, shard: int = 0, shard_count: int = 1
+    ) -> None:
         self.stop = threading.Event()
         self.drain = Drain(
-            settings, lambda version: model or MeanOfHistory(), deadline=time.monotonic() + seconds, stop=self.stop
-        )
+            settings, lambda version: model or MeanOfHistory(),
+            deadline=time.monotonic() + 60.0, stop=self.stop, shard=shard, shard_count=shard_count,
+        )  # fmt: skip
         self.thread = threading.Thread(target=self.drain.run)
 
     def __enter__(self) -> Run:
@@ -60,6 +70,33 @@ def test_a_commit_wakes_it(settings: Settings, connection: Connection) -> None:
         time.sleep(0.3)  # nothing to do: it waits now
         record(connection, "second")
         assert wait_for(connection, "second") < 0.3, "told of the commit, and not at the next look"
+
+
+def test_the_refreshes_of_all_shares_wait_and_are_told(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "LOOK_SECONDS", PATIENCE / 2)
+    open_shop(connection)
+    shares: dict[int, list[str]] = {0: [], 1: []}
+    for number in range(20):
+        (shard,) = connection.execute("select nearline_data._shard_of(%s, 2)", (f"u{number}",)).fetchone() or (0,)
+        shares[shard].append(f"u{number}")
+
+    def both_wait() -> None:
+        until = time.monotonic() + PATIENCE / 2
+        while connection.execute(WAITING).fetchone() != (2,):
+            assert time.monotonic() < until, "one keeps the other from waiting, which then looks again and again"
+            time.sleep(0.01)
+
+    with Run(settings, shard=0, shard_count=2) as one, Run(settings, shard=1, shard_count=2) as other:
+        for first, second in zip(shares[0][:3], shares[1][:3], strict=True):
+            for user in (first, second):
+                both_wait()
+                record(connection, user)
+                assert wait_for(connection, user) < 1.0, "told of the commit"
+        one.stop.set()
+        other.stop.set()
+        record(connection, "last")  # so that they need not wait for the end of their look
 
 
 def test_without_notifications_it_looks(
@@ -144,8 +181,8 @@ def test_a_lost_connection_is_made_anew(settings: Settings, connection: Connecti
 
 def test_a_database_that_stays_away_is_an_error_at_the_end(settings: Settings) -> None:
     nowhere = Settings(home=settings.home, dsn="host=/nowhere dbname=nothing")
-    drain = Drain(
+    alone = Drain(
         nowhere, lambda version: MeanOfHistory(), deadline=time.monotonic() + 0.5, stop=threading.Event()
     )  # fmt: skip
     with pytest.raises(DatabaseUnreachable, match="cannot be reached"):
-        drain.run()
+        alone.run()

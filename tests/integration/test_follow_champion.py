@@ -31,7 +31,7 @@ import publish
 import tiny_models
 from nearline.adapters import mlflow_registry, promotion
 from nearline.adapters.interest_ledger import InterestLedger
-from nearline.adapters.mlflow_registry import CHAMPION, MODEL, MOVED_BECAUSE, MOVED_BY
+from nearline.adapters.mlflow_registry import CHAMPION, MOVED_BECAUSE, MOVED_BY
 from nearline.adapters.postgres import Connection, connect, copy_rows
 from nearline.adapters.processes import Server, stop
 from nearline.adapters.version_tables import drop_tables, take_version
@@ -71,7 +71,7 @@ def registry(address: str, tmp_path_factory: pytest.TempPathFactory) -> MlflowCl
     """Four registered versions: two good ones, one of another format, one never judged."""
     mlflow.set_tracking_uri(address)  # where artifacts go
     client = MlflowClient(address, address)
-    client.create_registered_model(MODEL)
+    client.create_registered_model(Settings.model)
     model = model_folder(tmp_path_factory.mktemp("registered") / "model")
     for version in (GOOD, BETTER, OLD_FORMAT, UNJUDGED):
         register(client, model, version)
@@ -108,7 +108,7 @@ def register(client: MlflowClient, model: Path, version: int) -> None:
     if version != UNJUDGED:
         judgement = {"accepted": True, "reason": "better", "metrics": {"ndcg": 0.1 * version}}
         client.log_dict(run.info.run_id, judgement, "judgement.json")
-    made = client.create_model_version(MODEL, f"{run.info.artifact_uri}/model", run.info.run_id)
+    made = client.create_model_version(Settings.model, f"{run.info.artifact_uri}/model", run.info.run_id)
     assert int(made.version) == version
 
 
@@ -124,13 +124,13 @@ def world(
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("NEARLINE_MLFLOW_URI", address)
     yield replace(settings, mlflow_uri=address)
-    registry.delete_registered_model_alias(MODEL, CHAMPION)
+    registry.delete_registered_model_alias(Settings.model, CHAMPION)
 
 
 def move(registry: MlflowClient, version: int, **note: str) -> None:
     for key, value in note.items():
-        registry.set_model_version_tag(MODEL, str(version), f"nearline.{key}", value)
-    registry.set_registered_model_alias(MODEL, CHAMPION, str(version))
+        registry.set_model_version_tag(Settings.model, str(version), f"nearline.{key}", value)
+    registry.set_registered_model_alias(Settings.model, CHAMPION, str(version))
 
 
 def open_version(connection: Connection, registry: MlflowClient, version: int, *, live: bool = True) -> InterestLedger:
@@ -138,7 +138,7 @@ def open_version(connection: Connection, registry: MlflowClient, version: int, *
     ledger = open_shop(connection, version, live=live)
     connection.execute(
         "update nearline_data.model_version set mlflow_run_id = %s where model_version = %s",
-        (registry.get_model_version(MODEL, str(version)).run_id, version),
+        (registry.get_model_version(Settings.model, str(version)).run_id, version),
     )
     return ledger
 
@@ -192,7 +192,7 @@ def test_going_back_to_a_kept_version(
     assert connection.execute(counts, (GOOD,)).fetchall() == connection.execute(counts, (BETTER,)).fetchall()
     (seconds,) = re.findall(r"flipped in (\d+\.\d+) s", caplog.text)
     assert float(seconds) < 1.0
-    tags = registry.get_model_version(MODEL, str(GOOD)).tags
+    tags = registry.get_model_version(Settings.model, str(GOOD)).tags
     assert not tags.keys() & {MOVED_BY, MOVED_BECAUSE}, "a note is for one move"
 
     before = len(connection.execute("select from nearline.promotions").fetchall())
@@ -272,6 +272,46 @@ def test_a_load_that_died_is_gone_on_with(
     connection.execute("select nearline_data._create_version_partitions(%s)", (GOOD,))
     assert follow_champion.main([]) == 0
     assert served(connection) == GOOD
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_load_that_fails_each_time_is_tried_less_and_less_often(
+    world: Settings, connection: Connection, registry: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_version(connection, registry, GOOD)
+    move(registry, BETTER)
+    kept = world.home / "follow_champion.json"
+    loads = []
+
+    def load(*_: object) -> None:
+        loads.append(len(loads))
+        raise OSError(f"no space left, {len(loads)} bytes wanted")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(follow_champion, "load_version", load)
+        for _ in range(2):
+            with pytest.raises(OSError, match="no space left"):
+                follow_champion.main([])
+        for _ in range(2):
+            with pytest.raises(GateRefused, match=r"failed 2 times in the same way.*no space left.*Fix: "):
+                follow_champion.main([])
+        assert len(loads) == 2
+
+        noted = json.loads(kept.read_text())
+        kept.write_text(json.dumps(noted | {"last_at": "2026-01-01T00:00:00+00:00"}))
+        with pytest.raises(OSError, match="no space left"):
+            follow_champion.main([])
+        assert (len(loads), json.loads(kept.read_text())["count"]) == (3, 3)
+
+        move(registry, GOOD)  # and back: it begins anew
+        assert follow_champion.main([]) == 0
+        assert not kept.exists()
+        move(registry, BETTER)
+        with pytest.raises(OSError, match="no space left"):
+            follow_champion.main([])
+        assert len(loads) == 4
+    assert follow_champion.main([]) == 0
+    assert (served(connection), kept.exists()) == (BETTER, False)
 
 
 def test_a_version_that_another_job_has_is_left_to_it(
@@ -355,7 +395,7 @@ class Day:
 
 
 def alias(registry: MlflowClient) -> int:
-    return int(registry.get_model_version_by_alias(MODEL, CHAMPION).version)
+    return int(registry.get_model_version_by_alias(Settings.model, CHAMPION).version)
 
 
 def promotions(connection: Connection) -> list[tuple[Any, ...]]:
@@ -380,7 +420,7 @@ def test_publish_moves_both_or_neither(
     assert day.publish() == 0
     assert (served(connection), alias(registry)) == (BETTER, BETTER)
     assert promotions(connection) == [(BETTER, "daily_training day-2", "it finds more")]
-    assert not registry.get_model_version(MODEL, str(BETTER)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}
+    assert not registry.get_model_version(Settings.model, str(BETTER)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}
 
     # Somebody goes back, and only then the task that had published is tried again: their wish stands.
     move(registry, GOOD)

@@ -105,10 +105,10 @@ def test_every_object_has_a_comment(connection: Connection) -> None:
         (
             "nearline_reader",
             {"recommend", "recommend_per_kind", "recommend_for_many", "recommend_for_session"}
-            | {"similar_items", "trending", "recent_events", "interests", "_shard_of"}
-            | {"performance_between", "strategy_of", "experiment_result"},
+            | {"similar_items", "trending", "recent_events", "interests", "lasting_interests", "explain", "_shard_of"}
+            | {"performance_between", "strategy_of", "experiment_result", "plan"},
         ),
-        ("nearline_writer", {"record_event", "record_exposure", "forget_event", "strategy_of"}),
+        ("nearline_writer", {"record_event", "record_exposure", "forget_event", "set_interest", "strategy_of"}),
     ],
 )
 def test_roles_may_call_what_is_theirs_and_nothing_else(connection: Connection, role: str, allowed: set[str]) -> None:

@@ -61,8 +61,8 @@ def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
     run.log_metrics({"loss": 1.0}, 1)
     run.log_dict({"accepted": True}, "judgement.json")
 
-    version = run.register(tmp_path / "model", {"nearline.run": "day-1"})
-    assert run.register(tmp_path / "model", {}) == version
+    version = run.register(registry.model, tmp_path / "model", {"nearline.run": "day-1"})
+    assert run.register(registry.model, tmp_path / "model", {}) == version
     run.finish()
     data = run.client.get_run(run.run_id).data
     assert data.params["seed"] == "7"
@@ -89,6 +89,10 @@ def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match="version 99"):
         mlflow_registry.fetch_model(registry, 99)
+
+    other = replace(registry, model="acme-interest")  # another deployment with the same MLflow
+    assert mlflow_registry.champion_version(other) is None
+    assert TrainingRun.named(other, "day-1").run_id != run.run_id
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,25 @@ def test_each_weight_does_what_its_comment_says(shop: Connection) -> None:
     assert set(list_of(shop, "popular")) == set(ITEMS) - {FIRST}, "nothing twice, nothing that was seen"
 
 
+def test_what_a_strategy_asks_for_is_found_however_far_it_is_from_a_person(shop: Connection) -> None:
+    strategy(shop, "popular", popular_weight=100)
+    strategy(shop, "fresh", fresh_weight=100, fresh_days=2)
+    shop.execute(
+        "insert into nearline_data.item (item_id, kind, title, created_at)"
+        " select 'near-' || n, 'page', 'Near', now() - interval '300 days' from generate_series(1, 60) n"
+    )
+    shop.execute(
+        "insert into nearline_data.item_embedding (model_version, item_id, kind, vector)"
+        " select 1, 'near-' || n, 'page', v.vector from generate_series(1, 60) n, nearline_data.item_embedding v"
+        " where v.item_id = %s",
+        (FIRST,),
+    )
+    assert list_of(shop, None, count=25) == list_of(shop, "default", count=25)
+    assert "baking-item-2" not in list_of(shop, None, count=50)
+    assert list_of(shop, "popular", count=1) == ["baking-item-2"]
+    assert list_of(shop, "fresh", count=1) == ["baking-page-3"]
+
+
 def test_exploration_draws_lists_that_hold_for_an_hour(shop: Connection) -> None:
     strategy(shop, "curious", exploration=0.3)
     strategy(shop, "random", exploration=1000)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from nearline.adapters.explanations import Explanations
 from nearline.adapters.history_reader import Encoder
 from nearline.adapters.interest_ledger import EVENTS_A_BATCH, InterestLedger, ShardsChanged, Step
 from nearline.adapters.new_items import NewItems
@@ -124,7 +125,7 @@ class Drain:
 
     def _follow(self, ledger: InterestLedger) -> bool:
         size, swept, looked = EVENTS_A_BATCH, 0.0, 0.0
-        items = NewItems(ledger)
+        items, explanations = NewItems(ledger), Explanations(ledger)
         while True:
             step = self._step(ledger, size)
             if self.stop.is_set():
@@ -144,10 +145,12 @@ class Drain:
                     return False
                 swept = time.monotonic()
                 items.take(only_people=self.shard > 0)
+            if explanations.take():
+                continue
             if self._is_over():
                 return True
             if not step.events:
-                self._wait(ledger, size)
+                self._wait(ledger, size, explanations)
 
     def _step(self, ledger: InterestLedger, size: int) -> Step:
         step = ledger.step(size)
@@ -156,14 +159,15 @@ class Drain:
             self.batches, self.busy_seconds = self.batches + 1, self.busy_seconds + step.seconds
         return step
 
-    def _wait(self, ledger: InterestLedger, size: int) -> None:
+    def _wait(self, ledger: InterestLedger, size: int, explanations: Explanations) -> None:
         """Wait until something is committed, or for a while."""
         connection = ledger.connection
         if not connection.execute(self._sql["try_wait"]).fetchone()[0]:  # type: ignore[index]
             self.stop.wait(BUSY_SECONDS)
             return
         try:
-            if not self._step(ledger, size).events:  # committed between the last look and the lock, and not announced
+            # Committed between the last look and the lock, and not announced:
+            if not self._step(ledger, size).events and not explanations.take():
                 seconds = max(0.0, min(LOOK_SECONDS, self.deadline - time.monotonic()))
                 next(connection.notifies(timeout=seconds, stop_after=1), None)
         finally:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from nearline.adapters.postgres import Connection, queries
@@ -71,9 +72,30 @@ class HistoryReader:
 
         An event of an item without a vector is left out, and waits: see `InterestLedger.take_arrived`.
         """
+        codes, names = self._kinds()
+        users, until = list(positions), [str(position) for position in positions.values()]
+        rows = self._rows(self._sql["histories"], users=users, positions=until, kinds=codes)
+        people, waiting = self._people(rows, names, users)
+        if waiting:
+            self._wait(waiting)
+        return people
+
+    def read_without(self, user: str, position: Position, events: Sequence[str]) -> People:
+        """Read one person as of a position, once without each of some events; ``names`` are those events."""
+        codes, names = self._kinds()
+        query = queries("explanations")["histories_without"]
+        rows = self._rows(query, user=user, position=str(position), events=list(events), kinds=codes)
+        return self._people(rows, names, events)[0]
+
+    def _kinds(self) -> tuple[list[str], list[str]]:
+        """Kinds of events, and what the model reads each as."""
         kinds = self.connection.execute(self._sql["kinds"]).fetchall()
-        names = [self.model.read_as(kind, weight) for kind, weight in kinds]
-        rows = self._rows(positions, [kind for kind, _ in kinds])
+        return [kind for kind, _ in kinds], [self.model.read_as(kind, weight) for kind, weight in kinds]
+
+    def _people(
+        self, rows: Sequence[tuple[Any, ...]], names: Sequence[str], wanted: Iterable[str]
+    ) -> tuple[People, list[tuple[str, str]]]:
+        """Histories from rows of ``histories``, and unknown items with whom they keep waiting."""
         self._learn_items({item for row in rows for item in row[3] if item is not None})
         self._learn_texts({text for row in rows if row[4] for text in row[4] if text is not None})
         found, newest_at, waiting = {}, [], []
@@ -87,22 +109,12 @@ class HistoryReader:
             if len(codes):
                 found[user] = History(vectors, [names[code - 1] for code in codes.tolist()])
                 newest_at.append(at)
-        if waiting:
-            self._wait(waiting)
-        return People(list(found), list(found.values()), newest_at, sorted(set(positions) - set(found)))
+        return People(list(found), list(found.values()), newest_at, sorted(set(wanted) - set(found))), waiting
 
-    def _rows(self, positions: Mapping[str, Position], kinds: list[str]) -> list[tuple[Any, ...]]:
+    def _rows(self, query: sql.SQL, **values: Any) -> list[tuple[Any, ...]]:
         self.connection.execute(self._sql["plan_histories"])
         with self.connection.cursor(binary=True) as cursor:
-            return cursor.execute(
-                self._sql["histories"],
-                {
-                    "users": list(positions),
-                    "positions": [str(position) for position in positions.values()],
-                    "kinds": kinds,
-                    "history_length": self.model.history_length,
-                },
-            ).fetchall()
+            return cursor.execute(query, {**values, "history_length": self.model.history_length}).fetchall()
 
     def _vectors(
         self, items: Sequence[str | None], item_rows: np.ndarray, texts: Sequence[str | None] | None

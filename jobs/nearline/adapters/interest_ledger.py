@@ -107,6 +107,8 @@ class InterestLedger:
                 if erased := [row[0] for row in events if row[2] is None]:
                     self._execute("forget_waiting", users=erased)
                 people = self._refresh(sorted({row[0] for row in events}), until)
+                if erased:  # after their vectors, in the order of nearline.erase_user
+                    self.connection.execute(queries("explanations")["forget_measured"], {"users": erased})
                 self._execute("move_cursor", position=str(until))
                 recorded = [row[2] for row in events if row[2] is not None]
                 seconds = time.monotonic() - began
@@ -183,6 +185,28 @@ class InterestLedger:
             position = self.position()
             users = sorted({row[0] for row in self._rows("take_arrived")})
             return self._refresh(users, position) if users else 0
+
+    def interests_without(self, user: str, position: Position, events: Sequence[str]) -> dict[str, np.ndarray | None]:
+        """Compute the vector of one person as of a position, once without each of some events: float32 (DIM,) each.
+
+        None where nothing is left that the model can read. An event is missing where the model fails without it.
+        """
+        people = self._reader.read_without(user, position, events)
+        vectors: dict[str, np.ndarray | None] = dict.fromkeys(people.without)
+        try:
+            if people.histories:
+                found = self._scaled(_finite(self._interests(people.histories)))
+                vectors.update(zip(people.names, found, strict=True))
+        except MemoryError:
+            raise
+        except Exception as problem:
+            log.warning("%d histories together failed (%r); each is tried alone", len(people.histories), problem)
+            for event, history in zip(people.names, people.histories, strict=True):
+                try:
+                    vectors[event] = self._scaled(_finite(self._interests([history])))[0]
+                except Exception as reason:
+                    log.warning("without one event of somebody the model fails (%r)", reason)
+        return vectors
 
     def position(self, *, lock: bool = True) -> Position:
         """How far this share was read; with ``lock``, nobody else writes its vectors until the transaction ends."""
@@ -263,6 +287,10 @@ class InterestLedger:
             return None
         vector: np.ndarray = self._scaled(interests)[0]
         return vector
+
+    def _interests(self, histories: Sequence[History]) -> np.ndarray:
+        """Encode in the thread that encodes all others."""
+        return self._background.submit(self.model.interests, histories).result()
 
     def _measure_catalogue(self) -> None:
         rows = self._rows("item_vectors", binary=True)

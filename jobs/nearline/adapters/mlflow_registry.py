@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
-EXPERIMENT = "nearline"
-MODEL = "nearline-interest"
 CHAMPION = "champion"
 MOVED_BY, MOVED_BECAUSE = "nearline.moved_by", "nearline.moved_because"
 """Tags of a version: who moves the alias may say so there, and it is written to the ledger of promotions."""
@@ -79,8 +77,8 @@ class TrainingRun:
     def named(cls, settings: Settings, name: str) -> TrainingRun:
         """Start the run, or go on with the one of that name."""
         client = connect(settings)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+        experiment = client.get_experiment_by_name(settings.experiment)
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(settings.experiment)
         found = client.search_runs(
             [experiment_id],
             f"tags.`nearline.run` = '{name}'",
@@ -125,8 +123,8 @@ class TrainingRun:
         """End the run: FINISHED or FAILED."""
         self.client.set_terminated(self.run_id, status)
 
-    def register(self, model: Path, tags: Mapping[str, str]) -> int:
-        """Log the model folder as a pyfunc with signature and input example, and register it; its version number.
+    def register(self, name: str, model: Path, tags: Mapping[str, str]) -> int:
+        """Log the model folder as a pyfunc with signature and input example, and register it as ``name``; its version.
 
         Running it again for the same run returns the version that is there.
         """
@@ -137,7 +135,7 @@ class TrainingRun:
         from mlflow.types.schema import Array
 
         with suppress(mlflow.exceptions.MlflowException):  # the very first version: the model is not known yet
-            for version in self.client.search_model_versions(f"name = '{MODEL}'"):
+            for version in self.client.search_model_versions(f"name = '{name}'"):
                 if version.run_id == self.run_id and version.status == "READY":
                     return int(version.version)
         example = pd.DataFrame(
@@ -162,7 +160,7 @@ class TrainingRun:
                 # Where it is loaded nearline is installed: its versions are the lock's, and nothing is guessed.
                 pip_requirements=["nearline"],
             )
-        version = mlflow.register_model(logged.model_uri, MODEL, tags=dict(tags))
+        version = mlflow.register_model(logged.model_uri, name, tags=dict(tags))
         return int(version.version)
 
 
@@ -210,7 +208,7 @@ def _ask_plainly(settings: Settings) -> dict[str, Any] | None:
     address = urllib.parse.urlsplit(tracking_uri(settings))
     if address.scheme not in ("http", "https"):
         return None
-    question = urllib.parse.urlencode({"name": MODEL, "alias": CHAMPION})
+    question = urllib.parse.urlencode({"name": settings.model, "alias": CHAMPION})
     host = address.netloc.rpartition("@")[2]
     path = f"{address.path.rstrip('/')}/api/2.0/mlflow/registered-models/alias"
     url = urllib.parse.urlunsplit((address.scheme, host, path, question, ""))
@@ -244,7 +242,7 @@ def _ask_client(settings: Settings) -> Champion | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        found = client.get_model_version_by_alias(MODEL, CHAMPION)
+        found = client.get_model_version_by_alias(settings.model, CHAMPION)
     except MlflowException as problem:
         if problem.error_code in NO_CHAMPION:
             return None
@@ -262,19 +260,19 @@ def leave_note(settings: Settings, version: int, by: str, because: str) -> None:
     """Say on a version who is about to move the alias to it and why, for whoever has to finish what that begins."""
     client = connect(settings)
     for key, value in ((MOVED_BY, by), (MOVED_BECAUSE, because)):
-        client.set_model_version_tag(MODEL, str(version), key, value)
+        client.set_model_version_tag(settings.model, str(version), key, value)
 
 
 def move_alias(settings: Settings, version: int) -> None:
     """Make ``version`` the champion."""
-    connect(settings).set_registered_model_alias(MODEL, CHAMPION, str(version))
+    connect(settings).set_registered_model_alias(settings.model, CHAMPION, str(version))
 
 
 def take_note_away(settings: Settings, version: int) -> None:
     """Remove the note of a move that is in the ledger now: it is not the next one's."""
     client = connect(settings)
-    for key in client.get_model_version(MODEL, str(version)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}:
-        client.delete_model_version_tag(MODEL, str(version), key)
+    for key in client.get_model_version(settings.model, str(version)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}:
+        client.delete_model_version_tag(settings.model, str(version), key)
 
 
 def read_judgement(settings: Settings, run_id: str) -> dict[str, Any] | None:
@@ -308,13 +306,14 @@ def fetch_model(settings: Settings, version: int) -> Path:
     partial = settings.models_folder / f".{version}.{os.getpid()}"
     try:
         got = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"models:/{MODEL}/{version}", dst_path=str(_emptied(partial))
+            artifact_uri=f"models:/{settings.model}/{version}", dst_path=str(_emptied(partial))
         )
         with suppress(OSError):  # another process was first
             (Path(got) / "artifacts" / "model").rename(folder)
     except mlflow.exceptions.MlflowException as problem:
         raise ModelError(
-            f"Expected version {version} of {MODEL} in MLflow, saw {problem.error_code}. Fix: run the daily training."
+            f"Expected version {version} of {settings.model} in MLflow, saw {problem.error_code}. "
+            "Fix: run the daily training."
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

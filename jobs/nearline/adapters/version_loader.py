@@ -14,7 +14,7 @@ import numpy as np
 from nearline.adapters.postgres import Connection, connect, queries
 from nearline.adapters.spark import copy_to_postgres, session
 from nearline.adapters.spark_reader import read_items
-from nearline.adapters.version_tables import make_tables
+from nearline.adapters.version_tables import index_version, make_tables
 from nearline.core.interest import TRENDS
 from nearline.errors import ModelError
 from nearline.models.model_folder import read_description
@@ -82,7 +82,7 @@ def load_version(settings: Settings, connection: Connection, source: Source) -> 
     make_tables(connection, source.version)
     items = _load_items(settings, source)
     transitions = _load_transitions(settings, source)
-    connection.execute(publish["index_version"], version)
+    index_version(connection, source.version)
     log.info("version %d: %d item vectors, %d transitions", source.version, items, transitions)
 
 
@@ -125,13 +125,13 @@ def _loader(settings: Settings, source: Source) -> Callable[[Iterable[pa.RecordB
         import numpy as np
         import pyarrow
 
-        from nearline.adapters.postgres import connect, copy_rows
+        from nearline.adapters.postgres import connect
         from nearline.adapters.snapshot import texts_of
+        from nearline.adapters.version_tables import write_items
         from nearline.core.trends import trends_by_name
         from nearline.models.interest_model import InterestModel
         from nearline.models.kept_vectors import kept_vectors
 
-        columns = ["model_version", "item_id", "kind", "vector"]
         # One thread for each partition: Spark runs as many of them as there are cores.
         model = InterestModel.load(source.model, threads=1)
         kept = np.load(source.trends)
@@ -142,8 +142,7 @@ def _loader(settings: Settings, source: Source) -> Callable[[Iterable[pa.RecordB
                 ids, kinds = batch.column("item_id").to_pylist(), batch.column("kind").to_pylist()
                 texts = kept_vectors(texts_of(batch), model.text_vectors, source.text_vectors, keep=False)
                 vectors = model.place_items(ids, texts, trends_by_name(ids, known, trends))
-                rows = zip([source.version] * len(ids), ids, kinds, vectors, strict=True)
-                count += copy_rows(connection, "item_embedding", columns, ["int4", "text", "text", "vector"], rows)
+                count += write_items(connection, source.version, ids, kinds, vectors)
         yield pyarrow.RecordBatch.from_pydict({"count": [count]})
 
     return load

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 
-from nearline.adapters.postgres import Connection, queries
+import numpy as np
+from psycopg.errors import Diagnostic
+
+from nearline.adapters.postgres import Connection, copy_rows, queries
 from nearline.errors import VersionTaken
+
+log = logging.getLogger("nearline.embed")
 
 PARTS = ("item_embedding", "item_transition", "query_embedding", "user_interest")
 LOOK_SECONDS = 0.1
@@ -38,6 +45,41 @@ def make_tables(connection: Connection, version: int) -> None:
     """Make them anew and empty, whatever an earlier try that died has left."""
     drop_tables(connection, version)
     connection.execute(queries("publish")["create_partitions"], {"model_version": version})
+
+
+def write_items(
+    connection: Connection, version: int, item_ids: Sequence[str], kinds: Sequence[str], vectors: np.ndarray
+) -> int:
+    """Add items to the tables of a version that has no index yet, in one COPY; returns how many.
+
+    Parameters
+    ----------
+    vectors
+        float32 (n, DIM), as `nearline.models.interest_model.InterestModel.place_items` gives them.
+    """
+    rows = zip([version] * len(item_ids), item_ids, kinds, vectors, strict=True)
+    columns = ["model_version", "item_id", "kind", "vector"]
+    return copy_rows(connection, "item_embedding", columns, ["int4", "text", "text", "vector"], rows)
+
+
+def index_version(connection: Connection, version: int) -> int:
+    """Index and analyse a loaded version; returns its number of items.
+
+    A build that does not fit into the memory that the server gives it goes on, many times slower, and the log says so.
+    """
+
+    def warn(notice: Diagnostic) -> None:
+        log.warning(
+            "version %d: %s. Fix: raise maintenance_work_mem (or shared_buffers) of Postgres",
+            version, notice.message_primary,
+        )  # fmt: skip
+
+    connection.add_notice_handler(warn)
+    try:
+        found = connection.execute(queries("publish")["index_version"], {"model_version": version}).fetchone()
+    finally:
+        connection.remove_notice_handler(warn)
+    return int(found[0]) if found else 0
 
 
 def drop_tables(connection: Connection, version: int) -> None:

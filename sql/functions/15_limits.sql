@@ -1,0 +1,51 @@
+create or replace function nearline_data._left_out(exclude text[], item_kinds text[], seen_kinds text[])
+returns text[]
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    argument text;
+    dimensions integer;
+    entries integer;
+    most integer;
+begin
+    if greatest(array_ndims(exclude), array_ndims(item_kinds), array_ndims(seen_kinds)) > 1
+       or cardinality(exclude) > 10000 or greatest(cardinality(item_kinds), cardinality(seen_kinds)) > 100 then
+        for argument, dimensions, entries, most in
+            values ('exclude', array_ndims(exclude), cardinality(exclude), 10000)
+                 , ('item_kinds', array_ndims(item_kinds), cardinality(item_kinds), 100)
+                 , ('seen_kinds', array_ndims(seen_kinds), cardinality(seen_kinds), 100)
+        loop
+            if dimensions > 1 then
+                raise exception '% has % dimensions, expected a list of texts', argument, dimensions
+                    using errcode = '22023', hint = 'Such as array[''one'', ''two''].';
+            end if;
+            if entries > most then
+                raise exception '% has % entries, expected at most %', argument, entries, most
+                    using errcode = '54000', hint = 'Ask for less at once. What a person has touched is left out without being named.';
+            end if;
+        end loop;
+    end if;
+    return array_remove(exclude, null);
+end
+$$;
+comment on function nearline_data._left_out is 'The items of a call to leave out; refuses arrays that are too long for a call, or no lists.';
+
+create or replace function nearline_data._check_json(argument text, content jsonb)
+returns void
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The depth first: what is too deep need not be written out.
+    if jsonb_path_exists(content, 'strict $.**{21}') then
+        raise exception '% is nested deeper than 20 levels', argument
+            using errcode = '54000', hint = 'Send it flatter, or as one text.';
+    end if;
+    if length(content::text) > 100000 then
+        raise exception '% has % characters, expected at most 100000', argument, length(content::text)
+            using errcode = '54000', hint = 'Keep documents where they are, and send their ids.';
+    end if;
+end
+$$;
+comment on function nearline_data._check_json is 'Refuses JSON that is too deep or too long to be a property of something.';

@@ -1,0 +1,80 @@
+"""How a list came about, step by step: the numbers are those of the list that recommend makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nearline.adapters.postgres import Connection, connect
+from nearline.settings import Settings
+from small_shop import ITEMS, open_shop
+
+Stage = tuple[str, int | None, int | None]
+
+
+@pytest.fixture
+def shop(connection: Connection) -> Connection:
+    open_shop(connection)
+    connection.execute("update nearline_data.item set attributes = '{\"rare\": 1}' where item_id like 'baking%'")
+    connection.execute("select nearline.record_event('u', 'view', 'hiking-page-1')")
+    return connection
+
+
+def plan(connection: Connection, arguments: str) -> tuple[list[Stage], dict[str, str]]:
+    rows: list[Any] = connection.execute(
+        f"select step, stage, detail, items_in, items_out, ms from nearline.plan({arguments})".encode()
+    ).fetchall()
+    assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
+    assert all(row[5] >= 0 for row in rows)
+    return [(row[1], row[3], row[4]) for row in rows], {row[1]: row[2] for row in rows}
+
+
+def test_a_plan_names_each_step_with_its_items_and_times(shop: Connection) -> None:
+    steps, detail = plan(shop, "'u', 5, diversity => 0.5")
+    assert [step for step, _, _ in steps] == ["person", "strategy", "nearest", "candidates", "choice", "reasons"]
+    assert steps[0] == ("person", None, None)
+    assert steps[3][2] == steps[4][1] == len(ITEMS) - 1
+    assert steps[4][2] == steps[5][1] == steps[5][2] == 5
+    assert detail["person"].startswith(
+        "newest events read: 1, folded into the interest of newcomers: 1; items left out: 1"
+    )
+    assert detail["strategy"] == "'default', model version 1"
+    assert detail["nearest"] == "by the index"
+    assert detail["choice"] == "diversity 0.5"
+    shop.execute("select nearline.record_event('u', 'view', 'hiking-page-2')")
+    quick, _ = plan(shop, "'u', 5, with_reasons => false")
+    assert [step for step, _, _ in quick] == ["person", "strategy", "nearest", "candidates", "choice"]
+
+
+def test_a_plan_says_why_a_search_is_exact(shop: Connection) -> None:
+    assert plan(shop, """'u', 5, matching => '{"rare": 1}'""")[1]["nearest"] == "exact: at most 2000 active items match"
+    steps, detail = plan(shop, """'u', 20, matching => '{"rare": {"above": 0}}'""")
+    assert detail["nearest"] == "exact: the index did not reach far enough"
+    assert steps[-1] == ("reasons", 12, 12)
+
+
+def test_a_plan_shows_the_rules(shop: Connection) -> None:
+    shop.execute(
+        """insert into nearline_data.rule (name, action, item_ids, item_kinds, strength, per, at_most) values
+           ('b', 'block', '{hiking-page-2}', null, null, null, null), ('c', 'cap', null, null, null, 'kind', 1),
+           ('up', 'boost', null, '{product}', 1, null, null)"""
+    )
+    steps, detail = plan(shop, "'u', 5")
+    assert [step for step, _, _ in steps][:4] == ["person", "strategy", "rules", "nearest"]
+    assert detail["rules"] == "block 'b'; boost 'up'; cap 'c'"
+    assert steps[2] == ("rules", None, 8)
+    assert steps[-2][0] == "choice"
+    assert steps[-2][2] == 3
+    assert detail["choice"] == "the best, 8 moved by rules, 3 groups at their cap"
+
+
+def test_a_plan_is_of_the_list_that_recommend_makes(shop: Connection, settings: Settings) -> None:
+    with connect(settings, role="nearline_reader", autocommit=True) as reader:
+        for arguments in (
+            "'u'", "'nobody', 3", "null", "'u', 0", "'u', 50, array['page']", "'u', exclude => array['hiking-page-2']",
+            "'u', seen_within => '0', max_items => 50", """'u', 30, matching => '{"rare": 1}'""",
+        ):  # fmt: skip
+            steps, _ = plan(reader, arguments)
+            listed = reader.execute(f"select item_id from nearline.recommend({arguments})".encode()).fetchall()
+            assert len(listed) == (steps[-1][2] or 0), arguments
