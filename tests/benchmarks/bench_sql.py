@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from figure import Figure, percentile
@@ -39,7 +40,11 @@ def measure(settings: Settings) -> Iterator[Figure]:
                 owner.execute("vacuum analyze nearline_data.item, nearline_data.user_interest")
             ours, bare = _times(connection, version, people, PLAIN)
             p50[items] = percentile(ours, 0.5)
-            context = {"items": items, "people": people, "events_a_person": EVENTS_A_PERSON, "calls": CALLS}
+            (huge_pages,) = connection.execute("show huge_pages_status").fetchone() or ("",)
+            context = {
+                "items": items, "people": people, "events_a_person": EVENTS_A_PERSON, "calls": CALLS,
+                "huge_pages": huge_pages,
+            }  # fmt: skip
             yield from _figures("recommend", ours, bare, (3.0, 10.0), context)
             for name, arguments, target in (
                 ("with_reasons", "for_user => %s", 20.0),
@@ -131,7 +136,7 @@ def _vectors(connection: Connection, version: int, people: int, count: int) -> d
 
 
 def _figures(
-    name: str, ours: list[float], bare: list[float], targets: tuple[float | None, float], context: dict[str, int]
+    name: str, ours: list[float], bare: list[float], targets: tuple[float | None, float], context: dict[str, Any]
 ) -> Iterator[Figure]:
     for share, target in zip((0.5, 0.99), targets, strict=True):
         yield Figure(
@@ -164,7 +169,7 @@ def _recall(connection: Connection, version: int, people: int) -> float:
     return float(np.mean(found))
 
 
-def _for_many(connection: Connection, people: int, context: dict[str, int]) -> Figure:
+def _for_many(connection: Connection, people: int, context: dict[str, Any]) -> Figure:
     users = [f"u{n}" for n in range(min(people, 500))]
     many = "select * from nearline.recommend_for_many(for_users => %s)"
     connection.execute(many, (users[:20],)).fetchall()
@@ -182,7 +187,7 @@ def _fetch(connection: Connection, arguments: str, user: str) -> None:
     connection.execute(f"select * from nearline.recommend({arguments})", (user,)).fetchall()
 
 
-def _requests(settings: Settings, people: int, context: dict[str, int]) -> Figure:
+def _requests(settings: Settings, people: int, context: dict[str, Any]) -> Figure:
     """Requests a second from 16 connections, by pgbench on the same cores."""
     script = (
         f"\\set who random(0, {people - 1})\n"
