@@ -17,6 +17,10 @@ begin atomic
                ) end), 1, 120)) as meaning
         from unnest(recent[:25]) r
         where r.weight > 0
+    ), reader as materialized (
+        select l.language, coalesce(l.fits, 'fits your interests') as fits, coalesce(l.popular, 'popular with others now') as popular
+        from (select nearline_data._language(recent) as language) n
+        left join nearline_data.reason_language l on l.language = n.language
     )
     select f.item_id, because.reason
     from unnest(for_items) f
@@ -31,12 +35,12 @@ begin atomic
     cross join lateral (
         select case when count(*) = 0 then
                    jsonb_build_object(
-                       'text', case when cardinality(recent) > 0 then 'fits your interests' else 'popular with others now' end
+                       'text', (select case when cardinality(recent) > 0 then p.fits else p.popular end from reader p)
                      , 'because', '[]'::jsonb
                    )
                else
                    jsonb_build_object(
-                       'text', 'because you ' || (array_agg(b.sentence order by b.share desc, b.event_id))[1]
+                       'text', (array_agg(b.sentence order by b.share desc, b.event_id))[1]
                      , 'because', jsonb_agg(jsonb_build_object(
                            'event_id', b.event_id, 'kind', b.kind, 'item_id', b.item_id, 'text', b.words
                          , 'share', round(b.share::numeric, 3)
@@ -45,7 +49,14 @@ begin atomic
                end as reason
         from (
             select e.event_id, e.kind, e.item_id, e.words
-                 , e.phrase || ' ' || coalesce(i.title, '“' || e.words || '”') as sentence
+                 , coalesce(
+                       (
+                           select replace(s.because, '{}', d.what)
+                           from nearline_data.reason_sentence s
+                           where s.language = (select p.language from reader p) and s.kind = e.kind
+                       )
+                     , 'because you ' || e.phrase || ' ' || d.what
+                   ) as sentence
                  , e.strength / sum(e.strength) over () as share
             from (
                 select c.event_id, c.kind, c.item_id, c.words, c.phrase
@@ -65,6 +76,7 @@ begin atomic
                 limit 3
             ) e
             left join nearline_data.item i on i.item_id = e.item_id
+            cross join lateral (select coalesce(i.title, '“' || e.words || '”') as what offset 0) d
         ) b
     ) because;
 end;

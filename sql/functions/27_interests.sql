@@ -16,6 +16,7 @@ as $$
 declare
     version constant integer := nearline_data._version(null);
     person constant nearline_data.person := nearline_data._person(of_user, version);
+    reads constant text := nearline_data._language(person.recent);
     -- The catalogue's nearest twentieth, and no more items than say what a person is after.
     near constant integer := (
         select least(greatest(m.item_count / 20, 5), 100) from nearline_data.model_version m where m.model_version = version
@@ -33,7 +34,7 @@ begin
         group by t.attribute, t.value
         having count(*) > 1
     ), done as materialized (
-        select e.event_id, e.kind, e.decay, e.phrase || ' ' || i.title as sentence, t.attribute, t.value
+        select e.event_id, e.kind, e.decay, nearline_data._deed(e.kind, e.phrase, i.title, reads) as sentence, t.attribute, t.value
         from unnest(person.recent) e
         join nearline_data.item i on i.item_id = e.item_id
         cross join lateral nearline_data._topics_of(i.attributes, i.kind, i.language) t
@@ -60,7 +61,7 @@ begin
          , b.weight, b.part, b.usual, s.weight
          , coalesce(
                (
-                   select jsonb_agg(jsonb_build_object('event_id', d.event_id, 'text', 'you ' || d.sentence) order by d.decay desc, d.event_id)
+                   select jsonb_agg(jsonb_build_object('event_id', d.event_id, 'text', d.sentence) order by d.decay desc, d.event_id)
                    from (
                        select x.event_id, x.sentence, x.decay
                        from done x

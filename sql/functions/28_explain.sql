@@ -16,6 +16,7 @@ as $$
 -- Stable: all of it sees one moment, in which stored interests and what was measured for them belong together.
 declare
     person constant nearline_data.person := nearline_data._person(for_user, version, seen_within, seen_kinds);
+    reads constant text := nearline_data._language(person.recent);
     seen constant text[] := array_remove(person.seen, for_item);
     is_small constant boolean := coalesce(
         (select m.item_count <= 20000 from nearline_data.model_version m where m.model_version = version), true
@@ -34,7 +35,7 @@ begin
         from nearline_data._standing(for_item, person.interest, version, person.recent, seen, by_strategy, for_user, is_small) s
     ), event as materialized (
         select e.event_id, e.kind, e.item_id, e.place, e.is_unseen
-             , 'you ' || e.phrase || ' ' || coalesce(i.title, '“' || e.words || '”', e.item_id) as sentence
+             , nearline_data._deed(e.kind, e.phrase, coalesce(i.title, '“' || e.words || '”', e.item_id), reads) as sentence
              , nearline_data._without(person.recent, e.event_id) as others
         from (
             select distinct on (r.event_id) r.event_id, r.kind, r.item_id, r.phrase, r.words, r.place
