@@ -23,22 +23,22 @@ declare
     left_out constant text[] := for_person.seen || array(
         select i.item_id from unnest(rules) r cross join lateral unnest(r.item_ids) as i (item_id) where r.action = 'block'
     );
-    blocked constant jsonpath := (
-        select string_agg('(' || r.path::text || ')', ' || ') from unnest(rules) r where r.action = 'block'
-    )::jsonpath;
+    blocked constant jsonpath := nearline_data._any_of(
+        array(select r.path::text from unnest(rules) r where r.action = 'block')
+    );
     -- What is buried or pinned is fetched on its own: it must not take the places of what comes up instead.
     apart constant text[] := left_out || array(
         select i.item_id from unnest(rules) r cross join lateral unnest(r.item_ids) as i (item_id) where r.action in ('bury', 'pin')
     );
-    hidden constant jsonpath := (
-        select string_agg('(' || r.path::text || ')', ' || ')
+    hidden constant jsonpath := nearline_data._any_of(array(
+        select r.path::text
         from unnest(rules) r
         where r.action = 'block'
            -- One that is about all that is asked for has nothing come up.
            or (r.action = 'bury' and not (
                r.attributes_path is null and strpos(r.path::text, '$"language"') = 0 and coalesce(asked_kinds <@ r.item_kinds, false)
            ))
-    )::jsonpath;
+    ));
     interest constant public.vector := for_person.interest;
     is_moving constant boolean := exists (select from unnest(rules) r where r.action in ('pin', 'boost', 'bury'));
     -- Of what these are about only the nearest are read, and they may be of groups that are at their cap.

@@ -95,3 +95,6 @@ from (values
   , ('zh', 'hide', '因为您隐藏了 {}', '您隐藏了 {}')
 ) as w (language, kind, because, deed)
 join nearline_data.event_kind k on k.kind = w.kind;  -- a team may have taken one away
+
+comment on column nearline_data.event_kind.phrase is 'How a reason reads in English: "because you " || phrase || " " || title; other languages have nearline_data.reason_sentence.';
+comment on column nearline_data.recent_event.vector is 'Of its item, or of its words, where the stored interest does not know the event; else, and where there is none yet, null.';

@@ -192,21 +192,9 @@ class InterestLedger:
         None where nothing is left that the model can read. An event is missing where the model fails without it.
         """
         people = self._reader.read_without(user, position, events)
-        vectors: dict[str, np.ndarray | None] = dict.fromkeys(people.without)
-        try:
-            if people.histories:
-                found = self._scaled(_finite(self._interests(people.histories)))
-                vectors.update(zip(people.names, found, strict=True))
-        except MemoryError:
-            raise
-        except Exception as problem:
-            log.warning("%d histories together failed (%r); each is tried alone", len(people.histories), problem)
-            for event, history in zip(people.names, people.histories, strict=True):
-                try:
-                    vectors[event] = self._scaled(_finite(self._interests([history])))[0]
-                except Exception as reason:
-                    log.warning("without one event of somebody the model fails (%r)", reason)
-        return vectors
+        computed = self._background.submit(self.model.interests, people.histories)
+        found = zip(people.names, self._vectors(people, computed, _leave_out), strict=True)
+        return {**dict.fromkeys(people.without), **{event: vector for event, vector in found if vector is not None}}
 
     def position(self, *, lock: bool = True) -> Position:
         """How far this share was read; with ``lock``, nobody else writes its vectors until the transaction ends."""
@@ -251,7 +239,11 @@ class InterestLedger:
     def _write(self, people: People, positions: dict[str, Position], computed: Future[np.ndarray]) -> int:
         if people.without:
             self._execute("forget_interests", users=people.without)
-        vectors = {row: vector for row, vector in enumerate(self._vectors(people, computed)) if vector is not None}
+        vectors = {
+            row: vector
+            for row, vector in enumerate(self._vectors(people, computed, self._set_aside))
+            if vector is not None
+        }
         kept = list(vectors)
         if kept:
             self._execute(
@@ -264,8 +256,10 @@ class InterestLedger:
             )
         return len(kept)
 
-    def _vectors(self, people: People, computed: Future[np.ndarray]) -> list[np.ndarray | None]:
-        """Vectors as they are stored; None for somebody on whom the model fails, who is set aside with the reason."""
+    def _vectors(
+        self, people: People, computed: Future[np.ndarray], failed: Callable[[str, Exception], None]
+    ) -> list[np.ndarray | None]:
+        """Vectors as they are stored; None where the model fails on a history, after ``failed`` is told of which."""
         if not people.histories:
             return []
         try:
@@ -273,24 +267,23 @@ class InterestLedger:
         except MemoryError:
             raise
         except Exception as problem:
-            log.warning("%d people together failed (%r); each is tried alone", len(people.histories), problem)
-            return [self._vector(name, one) for name, one in zip(people.names, people.histories, strict=True)]
+            log.warning("%d histories together failed (%r); each is tried alone", len(people.histories), problem)
+            return [self._vector(name, one, failed) for name, one in zip(people.names, people.histories, strict=True)]
         return list(self._scaled(interests))
 
-    def _vector(self, name: str, history: History) -> np.ndarray | None:
+    def _vector(self, name: str, history: History, failed: Callable[[str, Exception], None]) -> np.ndarray | None:
         try:
             interests = _finite(self.model.interests([history]))
         except Exception as problem:
-            log.warning("somebody is set aside: the model failed on their events (%r)", problem)
-            reason = f"events: the model of version {self.model_version} failed on those of this person: {problem!r}"
-            self._execute("set_aside", reason=reason[:1000], content=Jsonb({"user_id": name}))
+            failed(name, problem)
             return None
         vector: np.ndarray = self._scaled(interests)[0]
         return vector
 
-    def _interests(self, histories: Sequence[History]) -> np.ndarray:
-        """Encode in the thread that encodes all others."""
-        return self._background.submit(self.model.interests, histories).result()
+    def _set_aside(self, user: str, problem: Exception) -> None:
+        log.warning("somebody is set aside: the model failed on their events (%r)", problem)
+        reason = f"events: the model of version {self.model_version} failed on those of this person: {problem!r}"
+        self._execute("set_aside", reason=reason[:1000], content=Jsonb({"user_id": user}))
 
     def _measure_catalogue(self) -> None:
         rows = self._rows("item_vectors", binary=True)
@@ -337,6 +330,10 @@ def _until(
     if len(new) < max_events:
         return now, True
     return now.until(max(new)), False
+
+
+def _leave_out(event: str, problem: Exception) -> None:
+    log.warning("without one event of somebody the model fails (%r)", problem)
 
 
 def _finite(vectors: np.ndarray) -> np.ndarray:
