@@ -16,6 +16,8 @@ log = logging.getLogger("nearline.embed")
 
 PARTS = ("item_embedding", "item_transition", "query_embedding", "user_interest")
 LOOK_SECONDS = 0.1
+A_MOMENT = 2.0
+"""Seconds in which Postgres lets go what a job held that has just died or ended."""
 
 
 def live_version(connection: Connection) -> int | None:
@@ -24,7 +26,7 @@ def live_version(connection: Connection) -> int | None:
     return found[0] if found else None
 
 
-def take_version(connection: Connection, version: int, patience: float = 0.0) -> None:
+def take_version(connection: Connection, version: int, patience: float = A_MOMENT) -> None:
     """Become the one that writes the vectors of a version, until the connection ends; wait ``patience`` seconds for it.
 
     Whatever loads, rebuilds, refreshes or drops a version holds this lock: the lock of its first share of the people.
