@@ -18,7 +18,7 @@ begin
                 null;  -- another deploy, of another database on this server, was faster
             end;
         end if;
-        if not pg_has_role(current_user, wanted, 'member') then
+        if not pg_has_role(current_user, wanted, 'set') then  -- who may create roles is made an administrator of them, no more
             execute format('grant %I to current_user', wanted);
         end if;
     end loop;

@@ -30,6 +30,8 @@ class Findings:
     orphans: int = 0
     read_again: int = 0
     """Counted more than once where that is allowed: people were divided anew."""
+    measured: int = 0
+    """What single events contribute, measured for nearline.explain and compared with the ledger."""
     problems: list[str] = field(default_factory=list)
 
     def note(self, what: str, found: Sequence[Any] | int) -> int:
@@ -54,6 +56,7 @@ def check(
     _check_ledger(connection, book, found)
     _check_counts(connection, book, found, began or {}, divided_anew)
     _check_vectors(connection, found)
+    _check_measured(connection, found)
     _check_orphans(connection, book, found)
     return found
 
@@ -142,8 +145,31 @@ def _check_vectors(connection: Connection, found: Findings) -> None:
     found.stale += found.note("vectors with another count or time than the ledger's", differ)
 
 
-def vectors_from_ledger(connection: Connection, version: int) -> dict[str, tuple[np.ndarray, int, float]]:
-    """Everybody's vector, number of events and time of the newest: one person after the other, in plain Python."""
+def _check_measured(connection: Connection, found: Findings) -> None:
+    """What was measured for nearline.explain, and counts, is what the ledger gives without that event: a sample."""
+    measured = connection.execute(
+        """select w.user_id, w.event_id, w.vector, w.model_version
+           from nearline_data.live_version l
+           join nearline_data.interest_without w on w.model_version = l.model_version
+           join nearline_data.user_interest u
+               on u.model_version = w.model_version and u.user_id = w.user_id and u.updated_at = w.interest_at
+           order by md5(w.event_id)
+           limit 10"""
+    ).fetchall()
+    found.measured += len(measured)
+    for user, event_id, vector, version in measured:
+        expected = vectors_from_ledger(connection, version, without=event_id).get(user, (None,))[0]
+        if not np.array_equal(vector, expected):
+            found.stale += found.note("measured without an event otherwise than the ledger gives", [(user, event_id)])
+
+
+def vectors_from_ledger(
+    connection: Connection, version: int, *, without: str = ""
+) -> dict[str, tuple[np.ndarray, int, float]]:
+    """Everybody's vector, number of events and time of the newest: one person after the other, in plain Python.
+
+    ``without``: the id of an event that is left out.
+    """
     model = MeanOfHistory()
     row = connection.execute(
         "select score_covariance from nearline_data.model_version where model_version = %s", (version,)
@@ -158,7 +184,8 @@ def vectors_from_ledger(connection: Connection, version: int) -> dict[str, tuple
     events: dict[str, list[tuple[Any, ...]]] = {}
     for user, *event in connection.execute(
         """select user_id, kind, item_id, text, extract(epoch from occurred_at)::double precision
-           from nearline_data.event order by occurred_at, event_id"""
+           from nearline_data.event where event_id <> %s order by occurred_at, event_id""",
+        (without,),
     ):
         events.setdefault(user, []).append(tuple(event))
     found = {}

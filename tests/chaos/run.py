@@ -24,7 +24,19 @@ from chaos.shop import Server  # noqa: E402
 from nearline.errors import run_job  # noqa: E402
 from nearline.settings import Settings  # noqa: E402
 
-COUNTS = ("schedules", "failed", "accepted", "lost", "doubled", "stale", "orphans", "read_again", "retries", "samples")
+COUNTS = (
+    "schedules",
+    "failed",
+    "accepted",
+    "lost",
+    "doubled",
+    "stale",
+    "orphans",
+    "read_again",
+    "measured",
+    "retries",
+    "samples",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

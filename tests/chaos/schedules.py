@@ -12,12 +12,13 @@ from chaos.invariants import Findings, Sampler
 from chaos.processes import ForkServer, Refresh
 from chaos.refresh_process import MOMENTS
 from chaos.shop import Server, Shop
-from chaos.writers import LATE_ITEMS, LEAVING, bring_item, erase
+from chaos.writers import LATE_ITEMS, LEAVING, PEOPLE, ask_why, bring_item, erase
 from nearline.adapters.postgres import queries
+from small_shop import ITEMS
 
 TO_PUBLISH = {"adopt_ledger", "item_vectors", "save_moments", "save_newcomer", "start_cursor", "lock_other_cursors"}
 TO_REPLAY = {"look_at_cursor", "users", "users_since", "users_of_shard"}
-OF_A_RUN = sorted({"commit", *queries("refresh")} - TO_PUBLISH - TO_REPLAY)
+OF_A_RUN = sorted({"commit", *queries("refresh"), *queries("explanations")} - TO_PUBLISH - TO_REPLAY)
 OF_A_PUBLICATION = sorted({"commit", "changed", "cursor", "histories", "move_cursor", "save_interests", *TO_PUBLISH})
 
 
@@ -61,6 +62,7 @@ def compose(seed: int) -> Schedule:
         ("divide", 2, lambda: (chance.choice([1, 2, 3]),)),
         ("publish", 2, lambda: (_end_at(chance, OF_A_PUBLICATION, 0.5),)),
         ("erase", 2, lambda: (chance.choice(LEAVING),)),
+        ("ask_why", 3, lambda: (chance.choice([*PEOPLE, *LEAVING]), chance.choice(ITEMS))),
         ("bring_item", 1.5, lambda: (chance.choice(LATE_ITEMS),)),
         ("replay", 2, lambda: (chance.choice(["--rebuild", "--users=u0,u1,leaving-0", "--since=2026-01-01"]),)),
         ("restart", 0.5, lambda: (chance.choice(["stop_at_once", "kill"]),)),
@@ -162,6 +164,9 @@ class Player:
 
     def erase(self, user: str) -> None:
         erase(self.shop.settings, self.shop.book, user)
+
+    def ask_why(self, user: str, item: str) -> None:
+        ask_why(self.shop.settings, user, item)
 
     def bring_item(self, item: str) -> None:
         bring_item(self.shop.settings, item)

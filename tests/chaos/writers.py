@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -259,6 +259,12 @@ def erase(settings: Settings, book: Book, user: str) -> None:
             else:
                 book.erase(user)
                 return
+
+
+def ask_why(settings: Settings, user: str, item_id: str) -> None:
+    """Ask once why somebody is shown an item, as an application does for a page: an error is the end of it."""
+    with suppress(*AWAY), connect(settings, role="nearline_reader", autocommit=True) as connection:
+        connection.execute("select * from nearline.explain(%s, %s)", (user, item_id))
 
 
 def bring_item(settings: Settings, item_id: str) -> None:

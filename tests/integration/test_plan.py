@@ -48,10 +48,38 @@ def test_a_plan_names_each_step_with_its_items_and_times(shop: Connection) -> No
 
 
 def test_a_plan_says_why_a_search_is_exact(shop: Connection) -> None:
-    assert plan(shop, """'u', 5, matching => '{"rare": 1}'""")[1]["nearest"] == "exact: at most 2000 active items match"
+    assert plan(shop, """'u', 5, matching => '{"rare": 1}'""")[1]["nearest"] == "exact: at most 27 active items match"
+    assert plan(shop, """'u', 1, matching => '{"rare": 1}'""")[1]["nearest"] == "exact: at most 12 active items match"
+    shop.execute("update nearline_data.item set attributes = '{\"rare\": 1}' where item_id = 'hiking-page-2'")
+    assert (
+        plan(shop, """'u', 1, matching => '{"rare": 1}'""")[1]["nearest"] == "by the index, with the filters on the way"
+    )
     steps, detail = plan(shop, """'u', 20, matching => '{"rare": {"above": 0}}'""")
     assert detail["nearest"] == "exact: the index did not reach far enough"
     assert steps[-1] == ("reasons", 12, 12)
+
+
+def test_a_sample_tells_that_many_match(connection: Connection) -> None:
+    connection.execute(
+        """insert into nearline_data.item (item_id, kind, title, attributes)
+           select 'i' || n, 'item', 'Item ' || n
+                , jsonb_build_object('in_stock', n % 10 > 0, 'tenth', n % 10, 'rare', n % 600)
+           from generate_series(1, 60000) n"""
+    )
+
+    def are_few(path: str, few: int, of_items: int = 60_000) -> bool | None:
+        row = connection.execute(
+            "select nearline_data._are_few(%s::jsonpath, %s, %s)", (path, few, of_items)
+        ).fetchone()
+        return row[0] if row else None
+
+    assert are_few("$.rare == 7", 100)
+    assert not are_few("$.rare == 7", 99)
+    assert not are_few("$.in_stock == true", 50_000)
+    assert not are_few("$.tenth == 3", 3_000)
+    assert are_few("$.tenth == 3", 10_000)
+    connection.execute("update nearline_data.item set is_active = false where attributes @@ '$.rare == 7'")
+    assert are_few("$.rare == 7", 0)
 
 
 def test_a_plan_shows_the_rules(shop: Connection) -> None:
