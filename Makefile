@@ -3,9 +3,10 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# The only folder Nearline writes to; each DATA has one of its own in it, so that worlds do not mix.
+# The only folder Nearline writes to; each DATA has one of its own in it, so that worlds do not mix. Below of/, as a
+# DATA may be called like a folder of the state's own, in which housekeeping deletes.
 STATE := $(CURDIR)/.nearline
-export NEARLINE_HOME ?= $(STATE)$(if $(DATA),/$(notdir $(patsubst %/,%,$(DATA))))
+export NEARLINE_HOME ?= $(STATE)$(if $(DATA),/of/$(notdir $(abspath $(DATA))))
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -35,7 +36,7 @@ MAKE_PEERS_VENV = $(RUN) -m venv $(PEERS_VENV)
 INSTALL_PEERS = $(PEERS_RUN) -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install lock demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-sql bench-quality bench-ablations
+.PHONY: help install demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-sql bench-quality bench-ablations
 
 help:  ## List these commands
 	@echo "Nearline: a recommender in the Airflow, Spark, Postgres and MLflow you already have"
@@ -77,9 +78,9 @@ down: $(READY)  ## Stop them
 	@$(RUN) jobs/stack.py down
 
 clean:  ## Stop them and remove all state (NEARLINE_HOME); .venv stays
-	@for home in $(if $(DATA),,$(STATE)/*) "$(NEARLINE_HOME)"; do \
+	@for home in $(if $(DATA),,"$(STATE)"/of/* "$(STATE)"/*) "$(NEARLINE_HOME)"; do \
 	  if [ -x $(RUN) ] && [ -f "$$home/this-is-nearline-state.txt" ]; then NEARLINE_HOME="$$home" $(RUN) jobs/stack.py clean; fi; done
-	@if [ -d "$(STATE)" ]; then rmdir "$(STATE)" 2>/dev/null || true; fi
+	@for folder in "$(STATE)/of" "$(STATE)"; do if [ -d "$$folder" ]; then rmdir "$$folder" 2>/dev/null || true; fi; done
 
 migrate: $(READY)  ## Deploy sql/ to Postgres
 	@$(RUN) jobs/migrate.py

@@ -50,7 +50,7 @@ with DAG(
     take_snapshot = spark_job("take_snapshot", "--run", RUN, inlets=[ITEMS, EVENTS])
     pair_items = spark_job("pair_items", "--run", RUN)
     finetune = spark_job("finetune", "--run", RUN, hours=12)
-    judge = python_job("judge", "--run", RUN, retries=0)
+    judge = python_job("judge", "--run", RUN)
     register = python_job("register", "--run", RUN, outlets=[MODEL])
     embed_items = spark_job("embed_items", "--run", RUN, inlets=[MODEL, ITEMS], outlets=[ITEM_EMBEDDINGS])
     rebuild_interests = python_job(

@@ -25,8 +25,8 @@ in its vector within a second.
 * **Retries are off**: the next minute is the retry.
 * Asked to end (`SIGTERM`, as by *Mark as failed*, a time-out or a shutdown), the task writes the batch it is at and
   stops; the next run goes on from there. A restart of Postgres is waited for.
-* **More people than one process can serve?** `NEARLINE_SHARDS=4` makes it four mapped tasks side by side, each with its
-  share of the people and a cursor of its own.
+* **More people than one process can serve?** `NEARLINE_SHARDS=4`, for the DAG processor, makes it four mapped tasks,
+  each with its share of the people and a cursor of its own.
 * Before the first model is live it says so and ends well.
 
 **It is behind?** A run does not end before nothing is unread. One that has not ended well after its start, the wait
@@ -69,6 +69,8 @@ with DAG(
         SHARES,
         minutes=9,
         retries=0,
+        # Where tasks wait for a slot, this one goes first: people wait for it.
+        priority_weight=1000,
         inlets=[EVENTS, MODEL, ITEM_EMBEDDINGS],
         outlets=[INTERESTS],
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from nearline.adapters.patient_drop import drop_when_free
 from nearline.adapters.postgres import connect, queries
 from nearline.adapters.spark import session
 from nearline.adapters.spark_reader import read_slices
@@ -41,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         copied = _copy(settings, name, span)
         with connect(settings, autocommit=True) as connection:
             try:
-                connection.execute(archive["drop_partition"], {"partition_name": name, "archived_rows": copied})
-            except psycopg.errors.SerializationFailure as problem:
+                drop_when_free(connection, archive["drop_partition"], {"partition_name": name, "archived_rows": copied})
+            except (psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable) as problem:
                 log.warning("%s stays until the next run: %s", name, problem.diag.message_primary)
                 continue
         log.info("%s: %d of %d events are in the archive, the partition is dropped", name, copied, row_count)

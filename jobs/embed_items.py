@@ -1,11 +1,10 @@
 """Encode the catalogue with the candidate of a daily run and load vectors and transitions into Postgres.
 
-python jobs/embed_items.py --run 2026-11-21
+python jobs/embed_items.py --run NAME
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from pathlib import Path
@@ -18,18 +17,14 @@ from nearline.core.trends import trends_of
 from nearline.daily_training import text_vectors_folder
 from nearline.errors import run_job
 from nearline.run_folder import RunFolder
-from nearline.settings import Settings
 
 log = logging.getLogger("nearline.embed")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Fill the version's own partitions and index them; running it again empties and fills them anew."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="name of the daily run")
-    arguments = parser.parse_args(argv)
-    settings = Settings.from_env()
-    run = RunFolder(settings, arguments.run)
+    run = RunFolder.from_arguments(__doc__, argv)
+    settings = run.settings
     with connect(settings, autocommit=True) as connection:
         if live_version(connection) == run.version:
             log.info("version %d is live: it was loaded already", run.version)

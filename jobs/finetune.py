@@ -1,6 +1,6 @@
 """Train both language models on what came before the cut, in processes that Spark's TorchDistributor starts.
 
-python jobs/finetune.py --run 2026-11-21
+python jobs/finetune.py --run NAME
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nearline.adapters.code_identity import code_identity
 from nearline.adapters.snapshot import read_facts
 from nearline.adapters.spark import session
 from nearline.errors import ModelError, SettingsError, run_job
-from nearline.run_folder import RunFolder
+from nearline.run_folder import NAME, RunFolder
 from nearline.settings import Settings
 
 log = logging.getLogger("nearline.finetune")
@@ -30,7 +30,7 @@ log = logging.getLogger("nearline.finetune")
 def main(argv: list[str] | None = None) -> int:
     """Write the candidate to the run's folder model/, complete or not at all, and log how it went to MLflow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="name of the daily run")
+    parser.add_argument("--run", required=True, help=NAME)
     parser.add_argument("--champion", help="model folder to start from (default: the champion of the registry, if any)")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
@@ -41,9 +41,11 @@ def main(argv: list[str] | None = None) -> int:
     tracked.log_parameters({f"data.{name}": facts[name] for name in ("items", "events", "digest", "cut_time")})
     tracked.log_parameters({f"code.{name}": value for name, value in code_identity().items()})
     champion = arguments.champion
-    if champion is None and (version := mlflow_registry.champion_version(settings)) is not None:
-        champion = str(mlflow_registry.fetch_model(settings, version))
+    if champion is None and (found := mlflow_registry.champion(settings)) is not None:
+        champion = str(mlflow_registry.fetch_model(settings, found.version, found.run_id))
     shutil.rmtree(run.model, ignore_errors=True)
+    for said in (run.judgement, run.registered):  # in an earlier try, of another model
+        said.unlink(missing_ok=True)
     session(settings, "nearline finetune")
     # The training process inherits the environment; an address that may hold a password never becomes an argument.
     os.environ["PYTHONUNBUFFERED"] = "1"
@@ -76,9 +78,10 @@ def _worker() -> Callable[[str, str | None], str | None]:
         import os
         import sys
 
+        from nearline.adapters.parent_process import end_with_parent
         from nearline.daily_training import train_run
         from nearline.errors import NearlineError
-        from nearline.models.process_group import end_with_parent, process_group
+        from nearline.models.process_group import process_group
         from nearline.settings import Settings
 
         end_with_parent()

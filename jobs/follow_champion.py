@@ -58,18 +58,18 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         log.info("the alias %s points to version %d; served is %s", CHAMPION, champion.version, live or "none yet")
         version = f"version {champion.version} of {settings.model}"
+        began = time.monotonic()
         try:
-            tries.check(version, f"; or give the alias {CHAMPION} to another version")
-            _follow(settings, connection, champion)
-            tries.forget()
+            take_version(connection, champion.version, PATIENCE)
         except VersionTaken as problem:
             log.info("%s The next run looks again.", problem)
-        except (GateRefused, DatabaseUnreachable, StackError):
-            raise  # not the version's fault, or cheap to ask again
-        except Exception as problem:
-            tries.add(version, problem)
-            if not isinstance(problem, ModelError):
-                raise
+            return 0
+        tries.check(version, f"; or give the alias {CHAMPION} to another version")
+        try:
+            # What does not count is not the version's fault, or cheap to ask again.
+            with tries.counted(version, GateRefused, DatabaseUnreachable, StackError):
+                _follow(settings, connection, champion, began)
+        except ModelError as problem:
             raise ModelError(
                 f"The alias {CHAMPION} points to version {champion.version}, which cannot be served. {problem} "
                 f"Or give the alias to another version. {f'Version {live}' if live else 'None'} stays live."
@@ -77,9 +77,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _follow(settings: Settings, connection: Connection, champion: Champion) -> None:
-    version, began = champion.version, time.monotonic()
-    take_version(connection, version, PATIENCE)
+def _follow(settings: Settings, connection: Connection, champion: Champion, began: float) -> None:
+    version = champion.version
     ledger = InterestLedger(connection, _complete(settings, connection, champion), version)
     check_index(connection, version)
     ready = time.monotonic()
@@ -115,7 +114,7 @@ def _complete(settings: Settings, connection: Connection, champion: Champion) ->
     if origin and origin[0] != champion.run_id:
         raise other_origin(champion.version, champion.run_id)
     metrics = origin[1] if origin else _judged(settings, champion)
-    folder = mlflow_registry.fetch_model(settings, champion.version)
+    folder = mlflow_registry.fetch_model(settings, champion.version, champion.run_id)
     model = ServedModel(folder)
     state, items = connection.execute(publish["state"], version).fetchone() or ("dropped", 0)
     if state in ("kept", "live"):
@@ -126,7 +125,8 @@ def _complete(settings: Settings, connection: Connection, champion: Champion) ->
         log.info("version %d is loaded: its tables are not here", champion.version)
         trends = RunFolder(settings, f"version-{champion.version}").path / "trends.npz"
         save_served_trends(connection, trends)
-        kept = settings.home / "text_vectors" / f"version-{champion.version}"
+        name = f"version-{mlflow_registry.version_name(champion.version, champion.run_id)}"
+        kept = settings.home / "text_vectors" / name
         load_version(settings, connection, Source(champion.version, champion.run_id, metrics, folder, kept, trends))
     else:
         log.info("version %d: its items are here, the interests are computed", champion.version)

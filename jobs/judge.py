@@ -1,17 +1,16 @@
 """Judge the candidate, as it would be served, against the champion and simple rivals on the newest events.
 
-python jobs/judge.py --run 2026-11-21
+python jobs/judge.py --run NAME
 
 Exit status 99: refused, with the reason in judgement.json and in MLflow.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,10 @@ import numpy as np
 from nearline.adapters import mlflow_registry
 from nearline.adapters.judgement_plot import judgement_plot
 from nearline.adapters.snapshot import Snapshot, read_snapshot, read_transitions
-from nearline.daily_training import text_vectors_folder
+from nearline.daily_training import text_vectors_folder, untuned_vectors_folder
 from nearline.errors import GateRefused, ModelError, run_job
 from nearline.models.interest_model import InterestModel
-from nearline.models.judgement import Judgement, Test, decide, figures, plain_scores
+from nearline.models.judgement import Figures, Judgement, Test, decide, figures, plain_scores
 from nearline.models.kept_vectors import kept_vectors
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
 from nearline.run_folder import RunFolder
@@ -33,41 +32,57 @@ log = logging.getLogger("nearline.judge")
 
 def main(argv: list[str] | None = None) -> int:
     """Write judgement.json, log it, then accept or refuse."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="name of the daily run")
-    arguments = parser.parse_args(argv)
-    settings = Settings.from_env()
-    run = RunFolder(settings, arguments.run)
+    run = RunFolder.from_arguments(__doc__, argv)
+    settings = run.settings
     use_threads()
     snapshot = read_snapshot(run.snapshot)
-    test = Test.of(snapshot.ledger, snapshot.cut, settings.seed)
-    log.info("%d first meetings after the cut", len(test.window))
     kept = settings.home / "text_vectors"
-    found = {"candidate": figures(test, _scores(run.model, snapshot, test, text_vectors_folder(run)))}
+    test, champion, about_champion = _beside_champion(settings, snapshot, kept)
+    log.info("%d first meetings to judge on", len(test.window))
+    scores = _scores(InterestModel.load(run.model), run.model, snapshot, test, text_vectors_folder(run))
+    found = {"candidate": figures(test, scores)}
     candidate = read_transitions(run.model / "transitions.parquet", snapshot.item_ids)
     encoder = text_model_folder(settings.text_model)
-    name = hashlib.sha256(encoder.encode()).hexdigest()[:16]
     untuned = kept_vectors(
-        snapshot.texts, lambda texts: TextModel.load(encoder).encode(texts), kept / f"untuned-{name}"
+        snapshot.texts, lambda texts: TextModel.load(encoder).encode(texts), untuned_vectors_folder(settings)
     )
     for name, scores in plain_scores(test, untuned, candidate).items():
         found[name] = figures(test, scores)
-    if (version := mlflow_registry.champion_version(settings)) is not None:
-        folder = mlflow_registry.fetch_model(settings, version)
-        try:
-            found["champion"] = figures(test, _scores(folder, snapshot, test, kept / f"version-{version}"))
-        except ModelError as problem:
-            log.warning("the champion, version %d, cannot be judged beside the candidate: %s", version, problem)
-    judgement = decide(found)
+    if champion is not None:
+        found["champion"] = champion
+    judgement = decide(found, about_champion)
     _report(settings, run, judgement)
     if not judgement.accepted:
         raise GateRefused(judgement.reason)
     return 0
 
 
-def _scores(folder: Path, snapshot: Snapshot, test: Test, kept: Path) -> Iterator[np.ndarray]:
-    """The blend, as it is served, of the model in a folder; its text vectors are ``kept``."""
-    model = InterestModel.load(folder)
+def _beside_champion(settings: Settings, snapshot: Snapshot, kept: Path) -> tuple[Test, Figures | None, str]:
+    """What to judge on, how the champion does there, and what the reason has to say about it."""
+    usual = Test.of(snapshot.ledger, snapshot.cut, settings.seed)
+    champion = mlflow_registry.champion(settings)
+    if champion is None:
+        return usual, None, ""
+    folder = mlflow_registry.fetch_model(settings, champion.version, champion.run_id)
+    own = kept / f"version-{mlflow_registry.version_name(champion.version, champion.run_id)}"
+    name = f"the champion, version {champion.version}"
+    try:
+        model = InterestModel.load(folder)
+        test = Test.unlearnt(snapshot.ledger, snapshot.cut, model.trained_until, settings.seed)
+        if test is None:
+            return usual, None, f"{name}, is left out: too little came after what it has learnt"
+        found = figures(test, _scores(model, folder, snapshot, test, own))
+    except ModelError as problem:
+        log.warning("%s, cannot be judged beside the candidate: %s", name, problem)
+        return usual, None, f"{name}, is left out: {problem}"
+    if test.cut == usual.cut:
+        return test, found, ""
+    learnt = datetime.fromtimestamp(test.cut, UTC).isoformat(" ", "seconds")
+    return test, found, f"{name}, has learnt more than the candidate: only what came from {learnt} on counts"
+
+
+def _scores(model: InterestModel, folder: Path, snapshot: Snapshot, test: Test, kept: Path) -> Iterator[np.ndarray]:
+    """The blend, as it is served, of the model of a folder; its text vectors are ``kept``."""
     vectors = kept_vectors([*snapshot.texts, *snapshot.ledger.queries], model.text_vectors, kept)
     items, queries = vectors[: len(snapshot.texts)], vectors[len(snapshot.texts) :]
     transitions = read_transitions(folder / "transitions.parquet", snapshot.item_ids)

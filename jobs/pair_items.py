@@ -1,11 +1,10 @@
 """Count what people take together, one after another, and after a search, for the models to learn from.
 
-python jobs/pair_items.py --run 2026-11-21
+python jobs/pair_items.py --run NAME
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import shutil
 
@@ -16,18 +15,14 @@ from nearline.adapters.spark import session
 from nearline.adapters.spark_pairs import first_meetings, item_pairs, query_pairs, transitions
 from nearline.errors import run_job
 from nearline.run_folder import RunFolder
-from nearline.settings import Settings
 
 log = logging.getLogger("nearline.pairs")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Write transitions from before the cut, and what choices are made with from before the inner cut."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="name of the daily run")
-    arguments = parser.parse_args(argv)
-    settings = Settings.from_env()
-    run = RunFolder(settings, arguments.run)
+    run = RunFolder.from_arguments(__doc__, argv)
+    settings = run.settings
     facts = read_facts(run.snapshot)
     spark = session(settings, "nearline pair_items")
     shutil.rmtree(run.pairs, ignore_errors=True)

@@ -1,11 +1,10 @@
 """Make the candidate of a daily run the live version: catch up, then flip and move the MLflow alias together.
 
-python jobs/publish.py --run 2026-11-21
+python jobs/publish.py --run NAME
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 
@@ -17,23 +16,20 @@ from nearline.adapters.version_tables import live_version, take_version
 from nearline.errors import run_job
 from nearline.models.served_model import ServedModel
 from nearline.run_folder import RunFolder
-from nearline.settings import Settings
 
 log = logging.getLogger("nearline.publish")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Publish; running it again changes nothing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="name of the daily run")
-    arguments = parser.parse_args(argv)
-    settings = Settings.from_env()
-    run = RunFolder(settings, arguments.run)
+    run = RunFolder.from_arguments(__doc__, argv)
+    settings = run.settings
     version = run.version
     with connect(settings, autocommit=True) as connection:
         if live_version(connection) == version:
             # A retry. The alias was moved with the flip, and may say by now that somebody wants another version.
             log.info("version %d is live already", version)
+            take_note_away(settings, version)
             return 0
         take_version(connection, version)
         check_index(connection, version)

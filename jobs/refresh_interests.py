@@ -6,7 +6,7 @@ models first, says that it is ready, and has the lock a moment later: there is n
 
 python jobs/refresh_interests.py                      drain for NEARLINE_DRAIN_SECONDS
 python jobs/refresh_interests.py --once               until nothing is unread
-python jobs/refresh_interests.py --shard 1            one share of the people, of NEARLINE_SHARDS
+python jobs/refresh_interests.py --shard 1 --of 4     one share of the people, of so many
 python jobs/refresh_interests.py --rebuild            compute everybody's vector anew; also --users u1,u2 or --since
 """
 
@@ -17,6 +17,7 @@ import logging
 import signal
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psutil
@@ -27,6 +28,7 @@ from nearline.adapters.history_reader import Encoder
 from nearline.adapters.interest_ledger import InterestLedger, ShardsChanged
 from nearline.adapters.mlflow_registry import fetch_model
 from nearline.adapters.postgres import connect, queries
+from nearline.adapters.version_tables import take_version
 from nearline.errors import DatabaseError, DatabaseUnreachable, InputError, run_job
 from nearline.settings import Settings
 
@@ -38,14 +40,22 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, help="how long to drain (default: NEARLINE_DRAIN_SECONDS)")
     parser.add_argument("--once", action="store_true", help="stop as soon as nothing is unread")
-    parser.add_argument("--shard", type=int, default=0, help="which share of the people, from 0 (NEARLINE_SHARDS)")
+    parser.add_argument("--shard", type=int, default=0, help="which share of the people, from 0")
+    parser.add_argument("--of", type=int, help="how many shares there are (default: NEARLINE_SHARDS)")
     parser.add_argument("--rebuild", action="store_true", help="compute all vectors of the live version anew")
     parser.add_argument("--users", help="compute the vectors of some people anew: ids with commas between")
     parser.add_argument("--since", help="compute those of people with events since a time such as 2026-11-01")
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
+    if arguments.of is not None:  # of Airflow: a worker's own setting may be another than the DAG processor's
+        if not 1 <= arguments.of <= 64:
+            raise InputError(f"--of: expected 1 to 64, saw {arguments.of}.")
+        settings = replace(settings, shards=arguments.of)
     if not 0 <= arguments.shard < settings.shards:
-        raise InputError(f"--shard: expected 0 to {settings.shards - 1} (NEARLINE_SHARDS), saw {arguments.shard}.")
+        raise InputError(
+            f"--shard: expected 0 to {settings.shards - 1}, as there are {settings.shards} shares (--of, else "
+            f"NEARLINE_SHARDS), saw {arguments.shard}."
+        )
     if arguments.rebuild or arguments.users or arguments.since:
         return _replay(settings, arguments.users.split(",") if arguments.users else None, _time(arguments.since))
 
@@ -72,7 +82,9 @@ def _load(settings: Settings, version: int) -> Encoder:
     # Here, not above: torch takes seconds to import, every minute, also before there is a model.
     from nearline.models.served_model import ServedModel
 
-    model = ServedModel(fetch_model(settings, version))
+    with connect(settings, autocommit=True) as connection:
+        origin = connection.execute(queries("publish")["origin"], {"model_version": version}).fetchone()
+    model = ServedModel(fetch_model(settings, version, origin[0] if origin else ""))
     model.load_text_model()
     return model
 
@@ -84,10 +96,15 @@ def _replay(settings: Settings, users: list[str] | None, since: datetime | None)
             if live is None:
                 raise DatabaseError("No model is live: there is nothing to replay. Fix: run the daily training first.")
             model, people = _load(settings, live[0]), 0
-            for shard in range(settings.shards):
-                ledger = InterestLedger(connection, model, live[0], shard, settings.shards)
-                ledger.set_shards()
-                people += ledger.replay(users, since)
+            beyond = connection.execute(queries("refresh")["beyond_this_server"]).fetchone()
+            if users is None and since is None and beyond != (None,):
+                take_version(connection, live[0], patience=LOCK_SECONDS)
+                people = InterestLedger(connection, model, live[0]).rebuild()  # adopts the ledger
+            else:
+                for shard in range(settings.shards):
+                    ledger = InterestLedger(connection, model, live[0], shard, settings.shards)
+                    ledger.set_shards()
+                    people += ledger.replay(users, since)
     except psycopg.OperationalError as problem:
         raise DatabaseUnreachable(
             f"Postgres went away: {str(problem).splitlines()[0]}. Fix: start the replay again, it may be done twice."

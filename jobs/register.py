@@ -1,11 +1,10 @@
 """Register the accepted candidate of a daily run with MLflow.
 
-python jobs/register.py --run 2026-11-21
+python jobs/register.py --run NAME
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 
@@ -13,18 +12,14 @@ from nearline.adapters import mlflow_registry
 from nearline.adapters.snapshot import read_facts
 from nearline.errors import GateRefused, InputError, run_job
 from nearline.run_folder import RunFolder
-from nearline.settings import Settings
 
 log = logging.getLogger("nearline.register")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Write registered.json with version and run_id; running it again registers nothing new."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="name of the daily run")
-    arguments = parser.parse_args(argv)
-    settings = Settings.from_env()
-    run = RunFolder(settings, arguments.run)
+    run = RunFolder.from_arguments(__doc__, argv)
+    settings = run.settings
     if not run.judgement.exists():
         raise InputError(f"{run.judgement}: expected a judgement, saw no file. Fix: run judge for this run first.")
     judgement = json.loads(run.judgement.read_text())

@@ -1,15 +1,15 @@
 """Copy the catalogue and the ledger, as they are at one moment, from Postgres to Parquet, in parallel.
 
-python jobs/take_snapshot.py --run 2026-11-21
+python jobs/take_snapshot.py --run NAME
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
 import shutil
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -19,24 +19,20 @@ from nearline.adapters.spark import session
 from nearline.adapters.spark_reader import read_archive, read_events, read_items
 from nearline.errors import GateRefused, run_job
 from nearline.run_folder import RunFolder
-from nearline.settings import Settings
 
 log = logging.getLogger("nearline.snapshot")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Write items.parquet, events.parquet and, last, snapshot.json; refuse (status 99) when there is nothing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="name of the daily run")
-    arguments = parser.parse_args(argv)
-    settings = Settings.from_env()
-    run = RunFolder(settings, arguments.run)
+    run = RunFolder.from_arguments(__doc__, argv)
+    settings = run.settings
     shutil.rmtree(run.snapshot, ignore_errors=True)
     run.snapshot.mkdir(parents=True)
     with postgres.connect(settings) as connection:
         snapshot = postgres.queries("snapshot")
         connection.execute("set transaction isolation level repeatable read, read only")
-        facts = {"kinds": dict(connection.execute(snapshot["kinds"]).fetchall())}
+        facts: dict[str, Any] = {"kinds": dict(connection.execute(snapshot["kinds"]).fetchall())}
         spark = session(settings, "nearline take_snapshot")
         read_items(spark, settings, connection).write.parquet(str(run.snapshot / "items.parquet"))
         hot = read_events(spark, settings, connection)

@@ -1,10 +1,10 @@
 """Look for better hyperparameters of the behaviour model, on the newest daily run's snapshot, with MLflow watching.
 
 python jobs/tune.py --trials 20
-python jobs/tune.py --run 2026-11-21
+python jobs/tune.py --run NAME
 
-Needs a daily run that trained its model, and MLflow (`make up`). Nothing from the window that daily runs are judged on
-is looked at. The last line says what to set.
+Needs a daily run with a snapshot, and MLflow (`make up`). Nothing from the window that daily runs are judged on is
+looked at. The last line says what to set.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.adapters.snapshot import Snapshot, read_snapshot
 from nearline.adapters.tuning_runs import EXPERIMENT, start_run
-from nearline.daily_training import text_vectors_folder
+from nearline.daily_training import untuned_vectors_folder
 from nearline.errors import InputError, ModelError, run_job
 from nearline.models.cross_validation import CrossValidation, Texts
 from nearline.models.kept_vectors import kept_vectors
-from nearline.models.text_model import TextModel, use_threads
-from nearline.run_folder import RunFolder
+from nearline.models.text_model import TextModel, text_model_folder, use_threads
+from nearline.run_folder import NAME, RunFolder
 from nearline.search import Search, Trial, changes
 from nearline.settings import Settings
 from nearline.training_plan import training_plan
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     """Search, log every trial to MLflow, and print the setting of the best one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20, help="sets of values to try, the present one included")
-    parser.add_argument("--run", help="name of the daily run whose data is used (default: the newest)")
+    parser.add_argument("--run", help=f"{NAME} (default: the newest)")
     arguments = parser.parse_args(argv)
     if arguments.trials < 1:
         raise InputError(f"--trials: expected at least 1, saw {arguments.trials}. Fix: make tune TRIALS=20.")
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     use_threads()
     run = RunFolder(settings, arguments.run) if arguments.run else newest_run(settings)
     snapshot = read_snapshot(run.snapshot)
-    texts = read_texts(run, snapshot)
+    texts = read_texts(settings, snapshot)
     began = datetime.now(UTC).isoformat(timespec="seconds")
     parent = start_run(settings, f"tune {run.name} {began}")
     status = "FAILED"
@@ -74,14 +74,10 @@ def newest_run(settings: Settings) -> RunFolder:
     return RunFolder(settings, taken[-1].parents[1].name)
 
 
-def read_texts(run: RunFolder, snapshot: Snapshot) -> Texts:
-    """Text vectors as the run's own text model gives them: kept ones, or read now and kept."""
-    if not (run.model / "text").exists():
-        raise InputError(
-            f"{run.model}: expected the run's model, saw none. Fix: let daily_training train it, or name another --run."
-        )
-    model = TextModel.load(run.model / "text")
-    said = kept_vectors([*snapshot.texts, *snapshot.ledger.queries], model.encode, text_vectors_folder(run))
+def read_texts(settings: Settings, snapshot: Snapshot) -> Texts:
+    """Text vectors as the encoder gives them before any fine-tuning: kept ones, or read now and kept."""
+    model = TextModel.load(text_model_folder(settings.text_model))
+    said = kept_vectors([*snapshot.texts, *snapshot.ledger.queries], model.encode, untuned_vectors_folder(settings))
     return Texts(model, said[: len(snapshot.texts)], said[len(snapshot.texts) :])
 
 

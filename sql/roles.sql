@@ -18,8 +18,9 @@ begin
                 null;  -- another deploy, of another database on this server, was faster
             end;
         end if;
-        if not pg_has_role(current_user, wanted, 'set') then  -- who may create roles is made an administrator of them, no more
-            execute format('grant %I to current_user', wanted);
+        -- Who may create roles is made an administrator of them, no more.
+        if not pg_has_role(current_user, wanted, 'set') or not pg_has_role(current_user, wanted, 'usage') then
+            execute format('grant %I to current_user with inherit true, set true', wanted);
         end if;
     end loop;
     if not pg_has_role('nearline_engine', 'nearline_reader', 'member')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from pathlib import Path
@@ -56,10 +57,7 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
         digest=snapshot.facts["digest"],
     )
     plan = training_plan(settings)
-    champion = _champion(champion_folder)
-    if champion and champion.notes.get("trained_until", float("inf")) > data.end:
-        log.info("the champion has seen events of the window to be judged on: starting afresh")
-        champion = None
+    champion = start_from(champion_folder, settings.text_model, data.end)
     facts = {"text.model": settings.text_model, "text.pairs": len(data.pairs), "warm_start": champion is not None}
     if tracked:
         tracked.log_parameters(plan.named() | facts | {"processes": process_count()})
@@ -67,19 +65,42 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
     log.info("%d items, %d events, %d pairs of texts", len(data.item_ids), len(data.ledger), len(data.pairs))
     report = tracked.log_metrics if tracked else lambda figures, step: None
     model = train_interest_model(data, plan, text_model, report, run.path, champion)
-    model.notes["digest"] = snapshot.facts["digest"]
+    model.notes |= {"digest": snapshot.facts["digest"], "text_model": settings.text_model}
     if is_first():
         save_candidate(model, run)
     wait_for_all()
 
 
-def _champion(folder: str | None) -> InterestModel | None:
-    """Load the champion; one that this Nearline cannot read, such as of an older format, is no start."""
+def start_from(folder: str | None, encoder: str, end: float) -> InterestModel | None:
+    """Load the champion, if it is a start: one that can be read, began with that encoder and saw nothing from the end.
+
+    Parameters
+    ----------
+    encoder
+        What NEARLINE_TEXT_MODEL says now.
+    end
+        Seconds since 1970: what came before it may be learnt.
+    """
     try:
-        return InterestModel.load(folder) if folder else None
-    except ModelError as problem:
+        champion = InterestModel.load(folder) if folder else None
+    except ModelError as problem:  # of an older format, perhaps
         log.warning("starting afresh, as the champion cannot be read: %s", problem)
         return None
+    if champion is None:
+        return None
+    if (begun := champion.notes.get("text_model")) != encoder:
+        log.info("starting afresh from the encoder %s: the champion began with %s", encoder, begun or "one not noted")
+        return None
+    if champion.trained_until > end:
+        log.info("starting afresh, as the champion has seen events of the window to be judged on")
+        return None
+    return champion
+
+
+def untuned_vectors_folder(settings: Settings) -> Path:
+    """Where the vectors are kept that the encoder of the settings gives before any fine-tuning."""
+    encoder = text_model_folder(settings.text_model)
+    return settings.home / "text_vectors" / f"untuned-{hashlib.sha256(encoder.encode()).hexdigest()[:16]}"
 
 
 def text_vectors_folder(run: RunFolder) -> Path:

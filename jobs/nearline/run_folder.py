@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 
 from nearline.errors import InputError
 from nearline.settings import Settings
+
+NAME = "name of a folder in NEARLINE_HOME/runs"
 
 
 class RunFolder:
@@ -20,9 +23,8 @@ class RunFolder:
 
     def __init__(self, settings: Settings, name: str) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}", name):
-            raise InputError(
-                f"--run: expected letters, digits and . _ + -, saw {name!r}. Fix: use a date such as 2026-11-21."
-            )
+            raise InputError(f"--run: expected letters, digits and . _ + -, saw {name!r}. Fix: give the {NAME}.")
+        self.settings = settings
         self.name = name
         self.path = settings.runs_folder / name
         #: Parquet folders and ``snapshot.json`` of take_snapshot.
@@ -35,6 +37,14 @@ class RunFolder:
         self.judgement = self.path / "judgement.json"
         #: What register got from MLflow.
         self.registered = self.path / "registered.json"
+
+    @classmethod
+    def from_arguments(cls, doc: str | None, argv: list[str] | None) -> RunFolder:
+        """The one that a job's ``--run`` names; ``doc`` is the job's help."""
+        parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--run", required=True, help=NAME)
+        arguments = parser.parse_args(argv)
+        return cls(Settings.from_env(), arguments.run)
 
     @property
     def version(self) -> int:

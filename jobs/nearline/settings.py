@@ -170,7 +170,11 @@ class Settings:
         known = {f.metadata["variable"]: f for f in fields(cls)}
         for name in environ:
             if name.startswith("NEARLINE_") and name not in known:
-                raise SettingsError(f"{name}: there is no such setting. Known ones: {', '.join(sorted(known))}.")
+                raise SettingsError(
+                    f"{name}: there is no such setting. Fix: unset it, or correct its name; known are "
+                    f"{', '.join(sorted(known))}. Kubernetes sets such variables for a Service named nearline: "
+                    "say enableServiceLinks: false in the pod, or name the Service otherwise."
+                )
         values = {}
         for name, f in known.items():
             if name not in environ:

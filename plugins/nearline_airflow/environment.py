@@ -42,6 +42,23 @@ def time_for_a_run() -> timedelta:
     return START + LOCK + timedelta(seconds=drain + budget)
 
 
+def spark_memory() -> str | None:
+    """Memory of the Spark driver and of each executor (NEARLINE_SPARK_MEMORY); None: Spark's own configuration says.
+
+    Raises
+    ------
+    ValueError
+        As `shards`.
+    """
+    value = os.environ.get("NEARLINE_SPARK_MEMORY")
+    if value is not None and not re.fullmatch(r"\d+[mg]", value):
+        raise ValueError(
+            f"NEARLINE_SPARK_MEMORY: expected a size in m or g, such as 1g, saw {value!r}. "
+            "Fix: give Spark a size such as 2g."
+        )
+    return value
+
+
 def _whole_number(variable: str, default: int, high: int, fix: str) -> int:
     value = os.environ.get(variable, str(default))
     if not re.fullmatch(r"\d+", value) or not 1 <= int(value) <= high:

@@ -1,6 +1,7 @@
 """The Nearline page: which model is live, how fresh it is, and what a user gets.
 
-Behind Airflow's login like every page of its API, and read-only: each request acts as the role ``nearline_reader``.
+The page shows what people search and do, so it is for whom Airflow lets see plugins; the metrics name nobody, and need
+only a login. Both are read-only: each request acts as the role ``nearline_reader``.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ PAGES.filters |= {"shown": shown, "milliseconds": milliseconds}
 
 
 def create_app() -> FastAPI:
-    """The page and the metrics, as an app whose every answer needs a valid Airflow login."""
-    from airflow.api_fastapi.core_api.security import get_user
+    """The page and the metrics, as an app whose every answer needs a login of Airflow, and the page a permission."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+    from airflow.api_fastapi.core_api.security import get_user, requires_access_view
 
     app = FastAPI(title="Nearline", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
-    app.get("/", response_class=HTMLResponse)(show)
+    may_see = Depends(requires_access_view(AccessView.PLUGINS))
+    app.get("/", response_class=HTMLResponse, dependencies=[may_see])(show)
     app.get("/metrics")(show_metrics)
     return app
 

@@ -17,6 +17,8 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
+from nearline_airflow.environment import spark_memory
+
 if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
@@ -63,12 +65,15 @@ def spark_job(
     hours
         The task fails after so many.
     """
+    memory = spark_memory()
     return SparkJob(
         task_id=task_id,
         conn_id="nearline_spark",
         application=str(JOBS / f"{job or task_id}.py"),
         application_args=list(arguments),
         name=f"nearline {task_id}",
+        # spark-submit sizes the JVM before the job can. Without the setting, Spark's own configuration counts.
+        conf={f"spark.{part}.memory": memory for part in ("driver", "executor")} if memory else None,
         execution_timeout=timedelta(hours=hours),
         **{**RETRY, **options},
     )
@@ -81,16 +86,17 @@ def python_job(
     return BashOperator(env=_variables(arguments), **_python(task_id, job, len(arguments), minutes, options))
 
 
-def python_job_a_share(
-    task_id: str, shares: int, *, minutes: float = 60.0, **options: Any
-) -> BashOperator | MappedOperator:
-    """`python_job` for each share of the people, side by side, told ``--shard``; without shares the plain job."""
-    if shares == 1:
-        return python_job(task_id, minutes=minutes, **options)
-    arguments = [_variables(("--shard", str(share))) for share in range(shares)]
+def python_job_a_share(task_id: str, shares: int, *, minutes: float = 60.0, **options: Any) -> MappedOperator:
+    """`python_job` for each share of the people, side by side: a mapped task, also where there is but one share.
+
+    Each is told its number and how many the scheduler made. A worker reads the DAG file as well, and may have another
+    NEARLINE_SHARDS: so what it finds there is the same for any number.
+    """
+    made = "{{ ti.get_ti_count(dag.dag_id, task_ids=[task.task_id], run_ids=[run_id]) }}"
+    told = _variables(("--shard", "{{ ti.map_index }}", "--of", made))
     return BashOperator.partial(
-        map_index_template="share {{ task.env['ARGUMENT_1'] }}", **_python(task_id, None, 2, minutes, options)
-    ).expand(env=arguments)
+        map_index_template="share {{ ti.map_index }}", **_python(task_id, None, len(told), minutes, options)
+    ).expand(env=[told] * shares)
 
 
 def _python(task_id: str, job: str | None, count: int, minutes: float, options: dict[str, Any]) -> dict[str, Any]:

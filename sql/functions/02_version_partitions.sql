@@ -20,11 +20,11 @@ begin
     if to_regclass('nearline_data.' || part || '_v' || of_version) is null then
         return false;
     end if;
-    execute format('drop table nearline_data.%I', part || '_v' || of_version);
+    perform nearline_data._drop_partition(part || '_v' || of_version);
     return true;
 end
 $$;
-comment on function nearline_data._drop_version_part is 'Removes one of the four tables of a version that is not live; its row and its promotions stay. False: it was gone.';
+comment on function nearline_data._drop_version_part is 'Removes one of the four tables of a version that is not live; its row and its promotions stay. False: it was gone. An error, and nothing done, while others use it.';
 
 create or replace function nearline_data._create_version_partitions(of_version integer)
 returns void

@@ -38,13 +38,19 @@ begin
                    where h.inhparent = 'nearline_data.event'::regclass and c.relname = partition_name) then
         raise exception '% is not a partition of nearline_data.event', quote_literal(partition_name) using errcode = '42P01';
     end if;
-    execute format('lock table nearline_data.%I in access exclusive mode', partition_name);
+    -- Keeps out who would write to it, and no reader.
+    perform nearline_data._wait_briefly(partition_name, 'lock table nearline_data.%I in share mode', '5s');
     execute format('select count(*) from nearline_data.%I', partition_name) into found;
     if found <> archived_rows then
         raise exception '% has % rows, but % were archived', partition_name, found, archived_rows
             using errcode = '40001', hint = 'An event arrived late. Run the archive again; nothing was dropped.';
     end if;
-    execute format('drop table nearline_data.%I', partition_name);
+    -- They hold the parent already: each would wait for the other.
+    if exists (select from pg_locks k where k.relation = ('nearline_data.' || quote_ident(partition_name))::regclass and not k.granted) then
+        raise exception 'somebody waits to change %', partition_name
+            using errcode = '40001', hint = 'Run the archive again; nothing was dropped.';
+    end if;
+    perform nearline_data._drop_partition(partition_name);
 end
 $$;
-comment on function nearline_data._drop_archived_partition is 'Drops a partition of event if all of its rows are in the archive; otherwise an error and nothing dropped.';
+comment on function nearline_data._drop_archived_partition is 'Drops a partition of event if all of its rows are in the archive; otherwise, and while others use it, an error and nothing dropped.';

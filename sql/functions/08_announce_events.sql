@@ -26,6 +26,6 @@ end
 $$;
 comment on function nearline_data._announce_events is 'Wakes refresh_interests when it waits for events.';
 
-create or replace trigger event_announces_itself
-after insert on nearline_data.event
-for each statement execute function nearline_data._announce_events();
+select nearline_data._ensure_trigger(
+    'event_announces_itself AFTER INSERT ON nearline_data.event FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+);

@@ -20,6 +20,6 @@ comment on function nearline.forget_event is
 'Takes back one event of a person, such as something they did not mean; it counts no more at the next query. False: they have no such event. nearline.recent_events and the reasons of a list name events.
   select nearline.forget_event(of_user => ''u42'', which_event => ''e-1001'');';
 
-create or replace trigger erasure_announces_itself
-after insert on nearline_data.erased_user
-for each statement execute function nearline_data._announce_events();
+select nearline_data._ensure_trigger(
+    'erasure_announces_itself AFTER INSERT ON nearline_data.erased_user FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+);

@@ -23,6 +23,6 @@ end
 $$;
 comment on function nearline_data._keep_arms is 'Refuses arms that add up to more than everybody, and changes of an experiment that has begun.';
 
-create or replace trigger experiment_arm_is_fixed
-after insert or update or delete on nearline_data.experiment_arm
-for each row execute function nearline_data._keep_arms();
+select nearline_data._ensure_trigger(
+    'experiment_arm_is_fixed AFTER INSERT OR DELETE OR UPDATE ON nearline_data.experiment_arm FOR EACH ROW EXECUTE FUNCTION nearline_data._keep_arms()'
+);

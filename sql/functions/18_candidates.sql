@@ -40,7 +40,25 @@ begin atomic
 end;
 comment on function nearline_data._nearest_wanted is 'Items nearest to an interest that pass the filters, by the index: as far as hnsw.max_scan_tuples reaches.';
 
-create or replace function nearline_data._exact_wanted(
+create or replace function nearline_data._exact_among(
+    to_interest vector, of_version integer, among text[], seen text[], at_most integer
+)
+returns table (item_id text, similarity real)
+language sql stable parallel safe
+begin atomic
+    select a.item_id, (- (e.vector <#> to_interest))::real
+    from unnest(among) as a (item_id)
+    cross join lateral (
+        select v.vector from nearline_data.item_embedding v where v.model_version = of_version and v.item_id = a.item_id
+        offset 0  -- a fence: as many looks into an index, never a join with the whole table
+    ) e
+    where a.item_id not in (select s.item_id from unnest(seen) as s (item_id))
+    order by e.vector <#> to_interest, a.item_id
+    limit at_most;
+end;
+comment on function nearline_data._exact_among is 'Of some items those nearest to an interest: exact, and fast where there are few.';
+
+create or replace function nearline_data._exact_of_all(
     to_interest vector, of_version integer, item_kinds text[], path jsonpath, languages text[], seen text[], blocked jsonpath
   , at_most integer
 )
@@ -51,35 +69,15 @@ begin atomic
     from nearline_data.item i
     join nearline_data.item_embedding e on e.model_version = of_version and e.item_id = i.item_id
     where i.is_active
-      and i.attributes @@ path
       and (item_kinds is null or i.kind = any (item_kinds))
+      and (path is null or i.attributes @@ path)
       and nearline_data._is_spoken(i.language, languages)
       and not nearline_data._is_met(i.attributes, i.kind, i.language, blocked)
       and i.item_id not in (select s.item_id from unnest(seen) as s (item_id))
     order by (e.vector <#> to_interest) + 0  -- not by the index: it is no nearer search that is wanted, but all of them
     limit at_most;
 end;
-comment on function nearline_data._exact_wanted is 'Of all items that pass the filters those nearest to an interest: exact, and fast where few pass.';
-
-create or replace function nearline_data._exact_of_kinds(
-    to_interest vector, of_version integer, item_kinds text[], languages text[], seen text[], blocked jsonpath
-  , at_most integer
-)
-returns table (item_id text, similarity real)
-language sql stable parallel safe
-begin atomic
-    select i.item_id, (- (e.vector <#> to_interest))::real
-    from nearline_data.item i
-    join nearline_data.item_embedding e on e.model_version = of_version and e.item_id = i.item_id
-    where i.is_active
-      and (item_kinds is null or i.kind = any (item_kinds))
-      and nearline_data._is_spoken(i.language, languages)
-      and not nearline_data._is_met(i.attributes, i.kind, i.language, blocked)
-      and i.item_id not in (select s.item_id from unnest(seen) as s (item_id))
-    order by (e.vector <#> to_interest) + 0
-    limit at_most;
-end;
-comment on function nearline_data._exact_of_kinds is 'As _exact_wanted without a filter on attributes.';
+comment on function nearline_data._exact_of_all is 'Of all items that pass the filters those nearest to an interest: exact, and slow in a large catalogue.';
 
 create or replace function nearline_data._asked_for(
     by_strategy nearline_data.strategy, item_kinds text[], but text[], at_most integer

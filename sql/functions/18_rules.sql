@@ -49,9 +49,9 @@ end
 $$;
 comment on function nearline_data._compile_rule is 'Compiles what a rule says of its items, and refuses what says nothing or is one rule too many.';
 
-create or replace trigger rule_is_compiled
-before insert or update on nearline_data.rule
-for each row execute function nearline_data._compile_rule();
+select nearline_data._ensure_trigger(
+    'rule_is_compiled BEFORE INSERT OR UPDATE ON nearline_data.rule FOR EACH ROW EXECUTE FUNCTION nearline_data._compile_rule()'
+);
 
 create or replace function nearline_data._rules(
     for_user text, by_strategy text, with_drafts text[] default null, leaving_out text[] default null

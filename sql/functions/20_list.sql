@@ -82,8 +82,8 @@ begin
                 );
                 started := clock_timestamp();
             end if;
-            exit when search <> 'quick' or interest is null or cardinality(pool) >= wanted;
-            search := 'exact';  -- the index did not reach far enough
+            exit when search <> 'quick' or interest is null or cardinality(pool) >= wanted or near.how like 'exact:%';
+            search := 'thorough';  -- too many of the nearest are not active, or the index did not reach far enough
         end loop;
         if pool is null and interest is null then
             select array_agg(row(c.*)::nearline_data.candidate) into pool

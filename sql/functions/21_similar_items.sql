@@ -8,15 +8,23 @@ begin atomic
         from nearline_data.item_embedding e
         where e.model_version = (select l.model_version from nearline_data.live_version l)
           and e.item_id = to_item
+    ), near as materialized (
+        -- The search is by inner product; more than asked for are taken and put into the order of the angle.
+        select nearline_data._near(
+                   o.meaning || array_fill(0, array[8])::vector(8), o.model_version, item_kinds, null, null, array[to_item], null
+                 , 2 * greatest(least(coalesce(max_items, 10), 1000), 0) + 200, 'quick'
+               ) as found
+        from origin o
     ), nearest as materialized (
-        -- The index is by inner product; more than asked for are taken and put into the order of the angle.
-        select e.item_id, subvector(e.vector, 1, 120) as meaning
-        from nearline_data.item_embedding e
-        where e.model_version = (select o.model_version from origin o)
-          and (item_kinds is null or e.kind = any (item_kinds))
-          and e.item_id <> to_item
-        order by e.vector <#> (select o.meaning || array_fill(0, array[8])::vector(8) from origin o)
-        limit 2 * greatest(least(coalesce(max_items, 10), 1000), 0) + 200
+        select f.item_id, e.meaning
+        from near n
+        cross join lateral unnest((n.found).item_ids) as f (item_id)
+        cross join lateral (
+            select subvector(v.vector, 1, 120) as meaning
+            from nearline_data.item_embedding v
+            where v.model_version = (select o.model_version from origin o) and v.item_id = f.item_id
+            offset 0
+        ) e
     )
     select row_number() over (order by n.meaning <=> o.meaning, i.item_id)::integer
          , i.item_id

@@ -1,6 +1,6 @@
-create or replace trigger wish_announces_itself
-after insert on nearline_data.explanation_wanted
-for each statement execute function nearline_data._announce_events();
+select nearline_data._ensure_trigger(
+    'wish_announces_itself AFTER INSERT ON nearline_data.explanation_wanted FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+);
 
 create or replace function nearline_data._explained(
     for_user text, for_item text, version integer, by_strategy nearline_data.strategy, seen_within interval, seen_kinds text[]

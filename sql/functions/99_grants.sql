@@ -18,9 +18,11 @@ grant execute on function nearline.record_event, nearline.record_exposure, nearl
 grant execute on function nearline.strategy_of to nearline_reader, nearline_writer;  -- who shows a list, and who records it
 grant execute on function nearline.erase_user to nearline_engine;  -- too much for a web server
 grant execute on function nearline.try_rules to nearline_engine;  -- shows the lists of other people
--- Binary COPY of events by applications: they may add, not look.
+-- Binary COPY of events by applications: they may add, not look. When and by which transaction an event was recorded is for
+-- Postgres to say: cursors follow it.
 grant usage on schema nearline_data to nearline_writer;
-grant insert on nearline_data.event to nearline_writer;
+revoke insert on nearline_data.event from nearline_writer;
+grant insert (event_id, user_id, item_id, kind, text, value, attributes, occurred_at) on nearline_data.event to nearline_writer;
 
 grant create on schema nearline_data to nearline_engine;  -- staging tables of loads
 grant select, insert, update, delete on all tables in schema nearline_data to nearline_engine;

@@ -14,6 +14,9 @@ select pg_advisory_unlock(hashtext('nearline refresh next'), %(model_version)s *
 -- live --
 select l.model_version from nearline_data.live_version l;
 
+-- beyond_this_server --
+select nearline_data._beyond_this_server();
+
 -- set_shards --
 select nearline_data._set_shards(%(model_version)s, %(shard_count)s);
 
@@ -44,18 +47,32 @@ for update;
 select nearline_data._adopt_ledger();
 
 -- snapshot --
-select pg_current_snapshot()::text;
+select pg_current_snapshot()::text
+     , (
+           select coalesce(sum(h.inhrelid::bigint), 0)::text
+           from pg_inherits h
+           where h.inhparent = 'nearline_data.event'::regclass
+       );
+
+-- wait_for_partitions --
+-- A transaction is visible a moment before other sessions are told of the partition that it attached, and until then their
+-- statements are planned without it. It holds this lock until it has told them.
+lock table only nearline_data.event in share update exclusive mode;
 
 -- changed --
--- What was committed between two positions, the oldest transactions first; a transaction is never split. First those that
--- were open then: they are few, and each is looked up by its number. ``now`` was taken by a statement before this one: a
--- statement is planned before it takes its snapshot, and would miss a partition that is attached in between.
+-- What was committed between two positions, the oldest transactions first. First those that were open then, each looked
+-- up by its number. ``now`` was taken by a statement before this one: a statement is planned before it takes its snapshot,
+-- and would miss a partition that is attached in between.
 with event as (
-    select e.user_id, e.transaction_id, e.recorded_at
-    from nearline_data.event e
-    where e.transaction_id = any (array(select pg_snapshot_xip(%(position)s::pg_snapshot)))
-      and pg_visible_in_snapshot(e.transaction_id, %(now)s::pg_snapshot)
-      and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
+    (
+        select e.user_id, e.transaction_id, e.recorded_at
+        from nearline_data.event e
+        where e.transaction_id = any (array(select pg_snapshot_xip(%(position)s::pg_snapshot)))
+          and pg_visible_in_snapshot(e.transaction_id, %(now)s::pg_snapshot)
+          and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
+        order by e.transaction_id
+        fetch first %(max_events)s rows only
+    )
     union all
     (
         select e.user_id, e.transaction_id, e.recorded_at
@@ -65,7 +82,7 @@ with event as (
           and pg_visible_in_snapshot(e.transaction_id, %(now)s::pg_snapshot)
           and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
         order by e.transaction_id
-        fetch first %(max_events)s rows with ties
+        fetch first %(max_events)s rows only
     )
 )
 select e.user_id, e.transaction_id::text, extract(epoch from e.recorded_at)::double precision as recorded_at
@@ -76,6 +93,26 @@ from nearline_data.erased_user u
 where not pg_visible_in_snapshot(u.transaction_id, %(position)s::pg_snapshot)
   and pg_visible_in_snapshot(u.transaction_id, %(now)s::pg_snapshot)
   and nearline_data._shard_of(u.user_id, %(shard_count)s) = %(shard)s;
+
+-- people_of_transaction --
+-- Of a transaction that is read person by person: those whose vector does not know it yet.
+select distinct e.user_id
+from nearline_data.event e
+where e.transaction_id = %(transaction)s::text::xid8
+  and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
+  and not exists (
+      select from nearline_data.user_interest u
+      where u.model_version = %(model_version)s
+        and u.user_id = e.user_id
+        and pg_visible_in_snapshot(e.transaction_id, u.position)
+  )
+order by e.user_id;
+
+-- events_of_transaction --
+select count(*), extract(epoch from min(e.recorded_at))::double precision
+from nearline_data.event e
+where e.transaction_id = %(transaction)s::text::xid8
+  and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s;
 
 -- stored_positions --
 select u.user_id, u.position::text
@@ -167,22 +204,26 @@ from unnest(%(items)s::text[], %(users)s::text[]) as w (item_id, user_id)
 on conflict do nothing;
 
 -- take_arrived --
--- People whose unknown items have a vector by now.
+-- People whose unknown items have a vector by now: of all items, or of those that came a moment ago.
 delete from nearline_data.waiting_event w
-using nearline_data.item_embedding i
-where w.model_version = %(model_version)s
+using nearline_data.item c, nearline_data.item_embedding i
+where c.created_at > case when %(look_at_all)s then '-infinity' else now() - interval '10 minutes' end
+  and w.model_version = %(model_version)s
+  and w.item_id = c.item_id
   and i.model_version = %(model_version)s
-  and i.item_id = w.item_id
+  and i.item_id = c.item_id
   and nearline_data._shard_of(w.user_id, %(shard_count)s) = %(shard)s
 returning w.user_id;
 
 -- new_items --
--- Active items that came after the model, and have no vector yet. A load may have begun long before it was committed.
+-- Active items that came after the model, or a moment ago, and have no vector yet. A load may have begun long before it
+-- was committed.
 select i.item_id, i.kind, i.title, i.description, i.attributes
 from nearline_data.item i
 where i.created_at > (
           select m.created_at - interval '1 day' from nearline_data.model_version m where m.model_version = %(model_version)s
       )
+  and i.created_at > case when %(look_at_all)s then '-infinity' else now() - interval '10 minutes' end
   and i.is_active
   and not exists (
       select from nearline_data.item_embedding v where v.model_version = %(model_version)s and v.item_id = i.item_id
@@ -201,18 +242,32 @@ set position = %(position)s::pg_snapshot, moved_at = clock_timestamp()
 where model_version = %(model_version)s and shard = %(shard)s and shard_count = %(shard_count)s;
 
 -- log_batch --
-insert into nearline_data.refresh_batch (model_version, shard, event_count, user_count, seconds, lag_ms)
-values (
-    %(model_version)s
-  , %(shard)s
-  , %(event_count)s
-  , %(user_count)s
-  , %(seconds)s
-  , array(
-        select ((extract(epoch from clock_timestamp()) - r.at) * 1000)::real
-        from unnest(%(recorded_at)s::double precision[]) as r (at)
-    )
-);
+-- In steps of 4 percent, so that a batch of thousands keeps tens of numbers. Where fewer times than events are given,
+-- they stand for all.
+with written as materialized (
+    select clock_timestamp() as at
+), lag as (
+    select ((extract(epoch from w.at) - r.at) * 1000)::double precision as ms
+    from written w
+    cross join unnest(%(recorded_at)s::double precision[]) as r (at)
+), step as (
+    select exp(round(ln(greatest(l.ms, 1)) / 0.04) * 0.04)::real as ms
+         , count(*) * %(event_count)s::bigint / cardinality(%(recorded_at)s::double precision[]) as events
+    from lag l
+    group by 1
+)
+insert into nearline_data.refresh_batch (
+    model_version, shard, event_count, user_count, seconds, lag_ms, lag_events, lag_max_ms
+)
+select %(model_version)s
+     , %(shard)s
+     , %(event_count)s
+     , %(user_count)s
+     , %(seconds)s
+     , array_agg(s.ms order by s.ms)
+     , array_agg(s.events::integer order by s.ms)
+     , (select max(l.ms) from lag l)
+from step s;
 
 -- item_vectors --
 -- A sample is enough for 128 x 128 moments, and a catalogue of millions does not fit into a job.
@@ -283,11 +338,19 @@ select pg_advisory_unlock_shared(hashtext('nearline waits'), 0);
 
 -- run_summary --
 -- Of one run: lag of its events, and what is unread in its share now.
-select percentile_cont(0.5) within group (order by l.ms)
-     , percentile_cont(0.95) within group (order by l.ms)
-     , max(l.ms)
+with step as (
+    select l.ms, sum(coalesce(l.events, 1)) as events, max(coalesce(b.lag_max_ms, l.ms)) as most
+    from nearline_data.refresh_batch b
+    cross join unnest(b.lag_ms, b.lag_events) as l (ms, events)
+    where b.finished_at >= %(since)s
+      and b.shard = %(shard)s
+    group by l.ms
+), summed as (
+    select s.ms, s.most, sum(s.events) over (order by s.ms) / sum(s.events) over () as share
+    from step s
+)
+select least(min(s.ms) filter (where s.share >= 0.5), max(s.most))
+     , least(min(s.ms) filter (where s.share >= 0.95), max(s.most))
+     , max(s.most)
      , coalesce((select f.backlog_events from nearline.freshness f where f.shard = %(shard)s), 0)
-from nearline_data.refresh_batch b
-cross join unnest(b.lag_ms) as l (ms)
-where b.finished_at >= %(since)s
-  and b.shard = %(shard)s;
+from summed s;

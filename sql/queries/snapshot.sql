@@ -9,12 +9,13 @@ from nearline_data.item i
 where i.is_active;
 
 -- slices --
--- Equal in time, so that each reads its own partitions; bounds half open, the last one a second past the newest event.
-select b.low + s.number * b.width as from_time
-     , b.low + (s.number + 1) * b.width as until_time
+-- Equal in time, so that each reads its own partitions; bounds half open, the last one past the newest event. In whole seconds:
+-- a day of an interval has 23 or 25 hours in some nights of some time zones.
+select to_timestamp(b.low + s.number * ceil((b.high - b.low) / %(slices)s::int)) as from_time
+     , to_timestamp(b.low + (s.number + 1) * ceil((b.high - b.low) / %(slices)s::int)) as until_time
 from (
-    select min(e.occurred_at) as low
-         , (max(e.occurred_at) - min(e.occurred_at) + interval '1 second') / %(slices)s::int as width
+    select floor(extract(epoch from min(e.occurred_at))) as low
+         , floor(extract(epoch from max(e.occurred_at))) + 1 as high
     from nearline_data.event e
 ) b
 cross join generate_series(0, %(slices)s::int - 1) as s (number)

@@ -25,7 +25,7 @@ from nearline.settings import Settings
 ITEMS, EVENTS_A_PERSON, CHANGED = 20_000, 50, 4_000
 SCALES = {"small": (10_000, 100_000), "full": (10_000, 100_000, 1_000_000)}
 """People; with 50 events each for the first two, and 15 more each for a million: 20 million events in all."""
-TRIES = 3
+TRIES = 5
 
 
 def measure(settings: Settings) -> Iterator[Figure]:
@@ -35,42 +35,46 @@ def measure(settings: Settings) -> Iterator[Figure]:
     with connect(settings, autocommit=True) as connection:
         add_items(connection, ITEMS)
         ledger = InterestLedger(connection, model, 1)
-        people, found, bare = 0, {}, {}
+        people, found = 0, {}
         for count in scales:
             add_people(connection, people, count - people, EVENTS_A_PERSON if count <= 100_000 else 16, ITEMS)
             if not people:
                 ledger.rebuild()
             people = count
             ledger.catch_up()  # shorter histories than those that are timed
-            found[count] = max(_users_a_second(connection, ledger, min(count, 100_000), t) for t in range(TRIES))
-            bare[count] = max(_bare(model) for _ in range(TRIES))
+            found[count] = [
+                (_users_a_second(connection, ledger, min(count, 100_000), attempt), _bare(model))
+                for attempt in range(TRIES)
+            ]
             if count == 100_000:
                 began = time.monotonic()
                 rebuilt = ledger.replay()
                 everybody = rebuilt / (time.monotonic() - began)
         plan = _sequential_scans(connection, ledger)
+    rate, bare = (max(one) for one in zip(*found[100_000], strict=True))
+    beside = {count: float(np.median([ours / alone for ours, alone in tries])) for count, tries in found.items()}
     context = {"items": ITEMS, "events_a_person": EVENTS_A_PERSON, "changed_people": CHANGED, "people": 100_000}
     yield Figure(
-        name="refresh_users_a_second", value=found[100_000], unit="1/s", better="higher", target=2000.0,
-        reference=("the model alone on the same batches", bare[100_000]),
-        context={**context, "wanted_ratio": 0.6, "best_of": TRIES},
+        name="refresh_users_a_second", value=rate, unit="1/s", better="higher", target=2000.0,
+        reference=("the model alone on the same batches", bare),
+        context={**context, "wanted_ratio": 0.6, "best_of": TRIES, "median_ratio": beside[100_000]},
     )  # fmt: skip
     yield Figure(
         name="replay_users_a_second", value=everybody, unit="1/s", better="higher", target=2000.0,
-        reference=("the model alone on the same batches", bare[100_000]), context={**context, "people": rebuilt},
+        reference=("the model alone on the same batches", bare), context={**context, "people": rebuilt},
     )  # fmt: skip
     for small, large in pairwise(scales):
         yield Figure(
             name=f"refresh_seconds_a_user_from_{small}_to_{large}_people",
-            value=found[small] / bare[small] / (found[large] / bare[large]),
+            value=beside[small] / beside[large],
             unit="times, beside the model alone at the same time",
             better="lower",
             target=1.2,
             context={
                 "items": ITEMS,
                 "people": large,
-                "users_a_second": {str(k): round(v) for k, v in found.items()},
-                "model_alone": {str(k): round(v) for k, v in bare.items()},
+                "users_a_second": {str(k): round(max(tries)[0]) for k, tries in found.items()},
+                "of_the_model_alone": {str(k): round(v, 3) for k, v in beside.items()},
             },
         )
     yield Figure(

@@ -106,7 +106,7 @@ def _check_counts(
             {"version": version, "began": began.get(version, "3:3:")},
         ).fetchone()
         counted = connection.execute(
-            """select coalesce(sum(b.event_count), 0), coalesce(sum(cardinality(b.lag_ms)), 0)
+            """select coalesce(sum(b.event_count), 0), coalesce(sum((select sum(n) from unnest(b.lag_events) n)), 0)
                from nearline_data.refresh_batch b where b.model_version = %s""",
             (version,),
         ).fetchone()

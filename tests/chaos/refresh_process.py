@@ -87,8 +87,12 @@ class KillPoint:
             self._watch_commits()
             return
         query = BLOCKS[self.block]
-        for name in ("execute", "executemany"):
-            setattr(psycopg.Cursor, name, self._watched(getattr(psycopg.Cursor, name), query))
+        for cursor, name in (
+            (psycopg.Cursor, "execute"),
+            (psycopg.Cursor, "executemany"),
+            (psycopg.ServerCursor, "execute"),
+        ):
+            setattr(cursor, name, self._watched(getattr(cursor, name), query))
 
     def _watched(self, send: Callable[..., Any], wanted: object) -> Callable[..., Any]:
         def watched(cursor: Any, query: object, *arguments: Any, **options: Any) -> Any:

@@ -304,9 +304,10 @@ sys.modules["mlflow"] = mlflow
 from nearline.adapters import mlflow_registry
 from nearline.adapters import home_folder
 from nearline.settings import Settings
-mlflow_registry.connect = lambda settings: None
+registered = types.SimpleNamespace(run_id="run")
+mlflow_registry.connect = lambda settings: types.SimpleNamespace(get_model_version=lambda name, version: registered)
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-print(mlflow_registry.fetch_model(Settings(home=Path(sys.argv[1])), 1))
+print(mlflow_registry.fetch_model(Settings(home=Path(sys.argv[1])), 1, "run"))
 """
 
 
@@ -326,4 +327,4 @@ def test_the_disk_of_the_job_is_full(tmp_path: Path) -> None:
     assert "File too large" in failed.stderr
     assert list((home / "models").iterdir()) == [], "nothing is left that a later run could take for a model"
     assert fetch(1_000_000).returncode == 0
-    assert (home / "models" / "1" / "weights").stat().st_size == 200_000
+    assert (home / "models" / "1-run" / "weights").stat().st_size == 200_000

@@ -18,11 +18,14 @@ REPLAYING = {"look_at_cursor": "--rebuild", "users": "--rebuild", "users_of_shar
              "users_since": "--since=2026-01-01"}  # fmt: skip
 IDLING = {"try_wait", "stop_waiting"}
 DIVIDED = {"has_cursor"}
+BATCH = 10
+"""Events."""
 
 
 def prepare(shop: Shop) -> None:
     """Leave something to do for every statement: new texts, one that breaks the encoder, an item that has come since
-    people touched it and one that has not, two who were asked about, and somebody erased who had a vector.
+    people touched it and one that has not, two who were asked about, somebody erased who had a vector, and a
+    transaction larger than a batch.
     """
     with shop.connect() as connection:
         writer = shop.write(0, most=0)
@@ -36,6 +39,7 @@ def prepare(shop: Shop) -> None:
             writer.record(replace(writer.event("u2"), kind="search", item_id=None, text=text))
         for _ in range(15):
             writer.one()
+        writer.record(*(writer.event() for _ in range(2 * BATCH)))
         bring_item(shop.settings, LATE_ITEMS[0])
         erase(shop.settings, shop.book, LEAVING[0])
 
@@ -47,7 +51,9 @@ def recover_from(shop: Shop, *kill_at: str, publishing: bool = False) -> None:
         shop.write(1, pause=0.005)
         for point in kill_at:
             run = (
-                shop.publish(2, kill_at=point) if publishing else shop.run(*_arguments(point), kill_at=point, batch=10)
+                shop.publish(2, kill_at=point)
+                if publishing
+                else shop.run(*_arguments(point), kill_at=point, batch=BATCH)
             )
             if point.split(":")[0] in DIVIDED:
                 shop.wait_for_a_batch()

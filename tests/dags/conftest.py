@@ -22,7 +22,7 @@ os.environ |= {
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,guest:",  # the guest may log in, and do nothing
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME}/airflow.db",
     "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-the-tests-that-is-long-enough-to-sign-with-it-0123456789",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -49,8 +49,18 @@ def client(airflow_database: None) -> Iterator[TestClient]:
 @pytest.fixture
 def token(client: TestClient) -> str:
     """What Airflow gives to somebody who logs in."""
+    return _token(client, "admin")
+
+
+@pytest.fixture
+def token_of_guest(client: TestClient) -> str:
+    """The same for somebody without any permission."""
+    return _token(client, "guest")
+
+
+def _token(client: TestClient, user: str) -> str:
     from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
     passwords = json.loads(Path(SimpleAuthManager.get_generated_password_file()).read_text())
-    login = client.post("/auth/token", json={"username": "admin", "password": passwords["admin"]})
+    login = client.post("/auth/token", json={"username": user, "password": passwords[user]})
     return str(login.json()["access_token"])

@@ -19,6 +19,7 @@ def test_defaults_are_those_of_the_settings() -> None:
     settings = Settings.from_env({})
     assert environment.shards() == settings.shards
     assert environment.time_for_a_run() == timedelta(seconds=15 + 30 + settings.drain_seconds + settings.lag_budget)
+    assert environment.spark_memory() is None
     assert timedelta(seconds=drain.LOCK_SECONDS) == environment.LOCK
 
 
@@ -39,6 +40,22 @@ def test_a_value_is_right_or_wrong_for_both(variable: str, value: str, monkeypat
     else:
         together = timedelta(seconds=45 + settings.drain_seconds + settings.lag_budget)
         assert read() == (settings.shards if variable == "NEARLINE_SHARDS" else together)
+
+
+@pytest.mark.parametrize("value", ["2g", "512m", "2", "2G", "", " 2g", "2 g", "two"])
+def test_memory_is_right_or_wrong_for_both(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEARLINE_SPARK_MEMORY", value)
+    problem = None
+    try:
+        settings = Settings.from_env({"NEARLINE_SPARK_MEMORY": value})
+    except SettingsError as caught:
+        problem = str(caught)
+    if problem:
+        with pytest.raises(ValueError) as raised:
+            environment.spark_memory()
+        assert str(raised.value) == problem
+    else:
+        assert environment.spark_memory() == settings.spark_memory
 
 
 def test_a_wrong_value_is_the_import_error_that_airflow_shows(monkeypatch: pytest.MonkeyPatch) -> None:

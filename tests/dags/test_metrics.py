@@ -118,6 +118,14 @@ def test_anonymous_is_refused(client: TestClient) -> None:
     assert client.get("/nearline/metrics").status_code == 401
 
 
+def test_a_scraper_needs_a_login_and_no_permission(
+    client: TestClient, token_of_guest: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_NEARLINE_POSTGRES", postgres_connection(settings))
+    bearer = {"Authorization": f"Bearer {token_of_guest}"}
+    assert client.get("/nearline/metrics", headers=bearer).status_code == 200
+
+
 def test_metrics_of_the_database(
     bearer: TestClient, settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,4 +156,7 @@ def test_a_stopped_postgres_is_503_in_words(bearer: TestClient, tmp_path: Any, m
     answer = bearer.get("/nearline/metrics")
     assert answer.status_code == 503
     assert answer.headers["content-type"].startswith("text/plain")
-    assert answer.text.strip() == "Postgres (Airflow's connection nearline_postgres) does not answer. Start it: make up"
+    assert answer.text.strip() == (
+        "Postgres (Airflow's connection nearline_postgres) does not answer. See that it runs and that the connection is"
+        " right (local stack: make up)."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from nearline.adapters import embedded_postgres
 from nearline.adapters.airflow_environment import postgres_connection
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import Connection
@@ -50,6 +52,12 @@ def test_anonymous_is_refused(client: TestClient) -> None:
     assert client.get("/nearline/").status_code == 401
     assert client.get("/nearline/?user=u1").status_code == 401
     assert client.get("/nearline/", headers={"Cookie": "_token=not.a.token"}).status_code in (401, 403)
+
+
+def test_who_may_not_see_plugins_sees_nobody(client: TestClient, token_of_guest: str, page_database: Settings) -> None:
+    bearer = {"Authorization": f"Bearer {token_of_guest}"}
+    assert client.get("/nearline/", headers=bearer).status_code == 403
+    assert client.get("/nearline/?user=u1", headers=bearer).status_code == 403
 
 
 def test_before_the_first_model(logged_in: TestClient, page_database: Settings) -> None:
@@ -101,6 +109,53 @@ def test_an_empty_database_is_said_with_the_fix(
     answer = logged_in.get("/nearline/")
     assert answer.status_code == 503
     assert "make migrate" in answer.text
+
+
+def test_a_server_that_was_never_migrated_is_said_with_the_fix(
+    logged_in: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = Settings(home=tmp_path)
+    embedded_postgres.start(fresh)
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_NEARLINE_POSTGRES", postgres_connection(fresh))
+        answer = logged_in.get("/nearline/")
+    finally:
+        embedded_postgres.stop(fresh)
+    assert answer.status_code == 503
+    assert 'role "nearline_reader" does not exist' in html.unescape(answer.text)
+    assert "make migrate" in answer.text
+
+
+def test_a_login_that_may_not_read_is_said_with_the_fix(
+    logged_in: TestClient, page_database: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.execute("reset role")
+    connection.execute("drop role if exists page_test")
+    connection.execute("create role page_test login")
+    try:
+        there = json.loads(postgres_connection(page_database)) | {"login": "page_test"}
+        monkeypatch.setenv("AIRFLOW_CONN_NEARLINE_POSTGRES", json.dumps(there))
+        answer = logged_in.get("/nearline/")
+    finally:
+        connection.execute("drop role page_test")
+    assert answer.status_code == 503
+    assert "grant nearline_reader to page_test;" in answer.text
+    assert "make migrate" not in answer.text
+
+
+def test_what_extra_holds_for_airflow_itself_is_not_told_to_libpq(
+    logged_in: TestClient, page_database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = json.loads(postgres_connection(page_database))
+    there["extra"] |= {"iam": False, "sqlalchemy_scheme": "postgresql", "connect_timeout": 60}
+    monkeypatch.setenv("AIRFLOW_CONN_NEARLINE_POSTGRES", json.dumps(there))
+    assert logged_in.get("/nearline/").status_code == 200
+
+
+def test_a_question_that_postgres_cannot_read_is_no_defect(logged_in: TestClient, page_database: Settings) -> None:
+    answer = logged_in.get("/nearline/", params={"user": "u\0"})
+    assert answer.status_code == 503
+    assert "NUL" in answer.text
 
 
 def test_a_missing_connection_is_said(logged_in: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

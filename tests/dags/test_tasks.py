@@ -39,17 +39,23 @@ def test_python_job_status(jobs: Path, status: int, expected: type[Exception]) -
     assert caught.type is expected
 
 
-@pytest.mark.parametrize(("status", "expected"), [(0, None), (99, AirflowSkipException), (1, AirflowException)])
-def test_spark_job_status(
-    jobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, expected: type[Exception] | None
-) -> None:
-    # A spark-submit that only ends as Spark's would: what is tested is how the operator reads it.
+@pytest.fixture
+def spark_submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A spark-submit that notes what it is told and ends as Spark's would: how the operator uses it is tested."""
     program = tmp_path / "bin" / "spark-submit"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\nexit {status}\n')
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\nexit ${{STATUS:-0}}\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("AIRFLOW_CONN_NEARLINE_SPARK", '{"conn_type": "spark", "host": "local[2]"}')
+    return tmp_path
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, None), (99, AirflowSkipException), (1, AirflowException)])
+def test_spark_job_status(
+    spark_submit: Path, jobs: Path, monkeypatch: pytest.MonkeyPatch, status: int, expected: type[Exception] | None
+) -> None:
+    monkeypatch.setenv("STATUS", str(status))
     task = tasks.spark_job("job", "--run", "r 1")
     if expected is None:
         run(task)
@@ -57,6 +63,17 @@ def test_spark_job_status(
         with pytest.raises(expected) as caught:
             run(task)
         assert caught.type is expected
-    said = (tmp_path / "said").read_text()
+    said = (spark_submit / "said").read_text()
     assert "--master local[2]" in said
     assert f"{jobs}/job.py --run r 1" in said
+    assert ".memory" not in said  # Spark's own configuration says
+
+
+def test_spark_submit_is_told_the_memory_of_the_setting(
+    spark_submit: Path, jobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARLINE_SPARK_MEMORY", "3g")
+    run(tasks.spark_job("job"))
+    said = (spark_submit / "said").read_text()
+    assert "--conf spark.driver.memory=3g" in said
+    assert "--conf spark.executor.memory=3g" in said

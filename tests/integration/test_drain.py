@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
+import refresh_interests
 from nearline.adapters import drain
 from nearline.adapters.drain import Drain
+from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import Connection, connect
-from nearline.errors import DatabaseUnreachable
+from nearline.adapters.version_tables import take_version
+from nearline.errors import DatabaseError, DatabaseUnreachable
 from nearline.settings import Settings
 from small_shop import ITEMS, MeanOfHistory, open_shop
 
@@ -186,3 +191,109 @@ def test_a_database_that_stays_away_is_an_error_at_the_end(settings: Settings) -
     )  # fmt: skip
     with pytest.raises(DatabaseUnreachable, match="cannot be reached"):
         alone.run()
+
+
+def run_once(settings: Settings) -> Drain:
+    once = Drain(
+        settings, lambda version: MeanOfHistory(), deadline=time.monotonic(), stop=threading.Event(), wait_for_lock=0.0
+    )  # fmt: skip
+    once.run()
+    return once
+
+
+def test_a_run_that_stands_still_is_named_and_one_that_works_is_left_alone(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "STANDSTILL_SECONDS", 0.5)
+    open_shop(connection)
+    long_ago = "now() - interval '2 minutes'"
+    with connect(settings, autocommit=True) as gone, connect(settings, autocommit=True) as works:
+        assert InterestLedger(gone, MeanOfHistory(), 1).lock()
+        record(connection, "first")
+        connection.execute(f"update nearline_data.cursor set moved_at = {long_ago}".encode())
+        assert run_once(settings).events == 0, "the event is new: the other run may be about to read it"
+        connection.execute(f"update nearline_data.event set recorded_at = {long_ago}".encode())
+        with pytest.raises(
+            DatabaseError,
+            match=rf"stands still since .* UTC: session {gone.info.backend_pid} .*waited for 0:02:0.*pg_terminate",
+        ):
+            run_once(settings)
+        gone.close()
+        take_version(works, 1)
+        done = threading.Event()
+
+        def work() -> None:
+            while not done.is_set():
+                with works.transaction():
+                    works.execute("select pg_sleep(0.05)")
+
+        working = threading.Thread(target=work)
+        working.start()
+        try:
+            assert run_once(settings).events == 0
+        finally:
+            done.set()
+            working.join()
+    assert run_once(settings).events == 1
+
+
+def test_a_restored_ledger_is_named_with_the_fix_which_helps(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transactions of the server that the dump was taken from are far ahead of this one's."""
+    open_shop(connection)
+    record(connection, "before")
+    assert run_once(settings).events == 1
+    far = 10**9
+    connection.execute(
+        "update nearline_data.event set transaction_id = (transaction_id::text::bigint + %s)::text::xid8", (far,)
+    )
+    for table in ("cursor", "user_interest"):
+        connection.execute(f"update nearline_data.{table} set position = '{far}:{far}:'".encode())
+    record(connection, "first")
+    with pytest.raises(
+        DatabaseError, match=r"another server.* at transaction 1000000000, .*jobs/refresh_interests\.py --rebuild"
+    ):
+        run_once(settings)
+    monkeypatch.setenv("NEARLINE_SHARDS", "2")
+    monkeypatch.setattr(refresh_interests, "_load", lambda settings, version: MeanOfHistory())
+    assert refresh_interests.main(["--rebuild"]) == 0
+    wait_for(connection, "before")
+    wait_for(connection, "first")
+    record(connection, "second")
+    for shard in ("0", "1"):
+        assert refresh_interests.main(["--once", "--shard", shard]) == 0
+    wait_for(connection, "second")
+    freshness = connection.execute("select shard_count, backlog_events from nearline.freshness").fetchall()
+    assert freshness == [(2, 0), (2, 0)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update nearline_data.cursor set position = '1000000000:1000000000:'",
+        "update nearline_data.event set transaction_id = '1000000000'",
+        "update nearline_data.erased_user set transaction_id = '1000000000'",
+    ],
+)
+def test_one_sign_of_another_server_is_enough(settings: Settings, connection: Connection, change: str) -> None:
+    ledger = open_shop(connection)
+    record(connection, "first")
+    connection.execute("select nearline.erase_user('nobody')")
+    ledger.catch_up()
+    connection.execute(change.encode())
+    with pytest.raises(DatabaseError, match="at transaction 1000000000, while this server is at"):
+        run_once(settings)
+    ledger.rebuild()
+    record(connection, "second")
+    assert run_once(settings).events > 0
+    wait_for(connection, "second")
+
+
+def test_the_server_is_told_when_a_machine_counts_as_gone(settings: Settings) -> None:
+    """On a Unix socket Postgres takes the values and shows none; over TCP it would close the session with its locks."""
+    for fallback in ({}, {"keepalives_idle": "7"}):
+        with connect(replace(settings, dsn=make_conninfo(settings.dsn or "", **fallback))) as job:
+            told = {option.keyword: option.val for option in job.pgconn.info}
+            assert told[b"keepalives_idle"] == str(fallback.get("keepalives_idle", 30)).encode()
+            assert told[b"tcp_user_timeout"] == b"60000"

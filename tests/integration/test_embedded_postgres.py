@@ -8,8 +8,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from nearline.adapters import embedded_postgres, home_folder
+from nearline.adapters.airflow_environment import local_environment
 from nearline.adapters.postgres import connect
 from nearline.errors import DatabaseError, StackError
 from nearline.settings import Settings
@@ -50,6 +52,32 @@ def test_start_stop_and_start_again(tmp_path: Path) -> None:
         assert one(settings, "select answer from kept") == 42
     finally:
         embedded_postgres.stop(settings)
+
+
+def test_what_the_shell_says_of_another_server_is_not_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "PGPORT": "6543", "PGHOSTADDR": "192.0.2.1", "PGOPTIONS": "-c no_such=1", "PGSERVICE": "nowhere",
+        "PGSSLMODE": "verify-full", "PGGSSENCMODE": "require", "PGREQUIREAUTH": "scram-sha-256",
+        "PGCHANNELBINDING": "require", "PGTARGETSESSIONATTRS": "standby",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    settings = Settings(home=tmp_path)
+    dsn = embedded_postgres.start(settings)
+    try:
+        assert one(settings, "select current_database()") == "nearline"
+    finally:
+        embedded_postgres.stop(settings)
+    assert conninfo_to_dict(dsn)["port"] == "5432"
+    assert not [name for name in local_environment(settings) if name.startswith("PG")]  # nor for the tasks
+
+
+def test_where_another_server_is_named_its_variables_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSFILE", "/etc/shop.pgpass")
+    settings = Settings(home=tmp_path, dsn="postgresql://app@db.example/shop")
+    embedded_postgres.dsn(settings, "airflow")
+    assert local_environment(settings)["PGPASSFILE"] == "/etc/shop.pgpass"
 
 
 def test_a_folder_too_deep_for_a_socket(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from mlflow import MlflowClient
 import follow_champion  # jobs/follow_champion.py
 import keep_house
 import publish
+import rebuild_interests
 import tiny_models
 from chaos.shop import wait_until
 from nearline.adapters import mlflow_registry, promotion
@@ -317,6 +319,41 @@ def test_a_load_that_fails_each_time_is_tried_less_and_less_often(
     assert (served(connection), kept.exists()) == (BETTER, False)
 
 
+KILLED_WHILE_LOADING = """
+import os, signal, follow_champion
+follow_champion.load_version = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+follow_champion.main([])
+"""
+
+
+def test_a_load_that_is_killed_each_time_is_tried_less_and_less_often(
+    world: Settings, connection: Connection, registry: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_version(connection, registry, GOOD)
+    move(registry, BETTER)
+    jobs, kept = Path(follow_champion.__file__).parent, world.home / "follow_champion.json"
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_LOADING], cwd=jobs, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert json.loads(kept.read_text())["count"] == 1
+    with monkeypatch.context() as away:  # which does not count
+        away.setattr(follow_champion, "load_version", lambda *_: raise_(StackError("MLflow is away")))
+        with pytest.raises(StackError):
+            follow_champion.main([])
+    assert json.loads(kept.read_text())["count"] == 1
+    with monkeypatch.context() as dying:
+        dying.setattr(follow_champion, "load_version", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            follow_champion.main([])
+    wait_until(lambda: state(connection, BETTER) in (None, "dropped"), "the dead job still has the version")
+    with pytest.raises(GateRefused, match=r"failed 2 times in the same way.*its process was killed.*Fix: "):
+        follow_champion.main([])
+    assert served(connection) == GOOD
+
+
+def raise_(problem: Exception) -> None:
+    raise problem
+
+
 def test_a_version_that_another_job_has_is_left_to_it(
     world: Settings, connection: Connection, registry: MlflowClient, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -390,8 +427,8 @@ class Day:
         folder.mkdir(parents=True)
         (folder / "registered.json").write_text(json.dumps({"version": BETTER, "run_id": "any"}))
         (folder / "judgement.json").write_text(json.dumps({"reason": "it finds more", "metrics": {}}))
-        mlflow_registry.fetch_model(settings, BETTER)
-        (folder / "model").symlink_to(settings.models_folder / str(BETTER))
+        run_id = registry.get_model_version(Settings.model, str(BETTER)).run_id
+        (folder / "model").symlink_to(mlflow_registry.fetch_model(settings, BETTER, run_id))
 
     def publish(self) -> int:
         return publish.main(["--run", "day-2"])
@@ -425,6 +462,10 @@ def test_publish_moves_both_or_neither(
     assert promotions(connection) == [(BETTER, "daily_training day-2", "it finds more")]
     assert not registry.get_model_version(Settings.model, str(BETTER)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}
 
+    with connect(world, autocommit=True) as refreshing:
+        take_version(refreshing, BETTER)
+        assert rebuild_interests.main(["--run", "day-2"]) == 0, "a live version is kept up by others"
+
     # Somebody goes back, and only then the task that had published is tried again: their wish stands.
     move(registry, GOOD)
     assert day.publish() == 0
@@ -451,6 +492,20 @@ def test_what_publish_began_is_finished_with_its_reason(
     assert promotions(connection) == [(BETTER, "MLflow alias champion, daily_training day-2", "it finds more")]
     assert day.publish() == 0, "the task's retry finds it done"
     assert len(promotions(connection)) == 1
+
+
+def test_a_retry_of_publish_takes_the_note_away(
+    world: Settings, connection: Connection, registry: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = Day(world, connection, registry)
+    with monkeypatch.context() as dying:
+        dying.setattr(publish, "take_note_away", lambda *_: sys.exit("killed after the flip"))
+        with pytest.raises(SystemExit):
+            day.publish()
+    assert served(connection) == BETTER
+    assert registry.get_model_version(Settings.model, str(BETTER)).tags.keys() >= {MOVED_BY, MOVED_BECAUSE}
+    assert day.publish() == 0
+    assert not registry.get_model_version(Settings.model, str(BETTER)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}
 
 
 def test_following_does_not_undo_what_publish_is_at(

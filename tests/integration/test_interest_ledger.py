@@ -95,7 +95,9 @@ def test_concurrent_writers_lose_nothing(settings: Settings, connection: Connect
         writer.join()
     read += ledger.catch_up()
     assert read == 120 == connection.execute("select count(*) from nearline_data.event").fetchone()[0]  # type: ignore[index]
-    counted = connection.execute("select sum(event_count), sum(cardinality(lag_ms)) from nearline_data.refresh_batch")
+    counted = connection.execute(
+        "select sum(event_count), sum((select sum(n) from unnest(lag_events) n)) from nearline_data.refresh_batch"
+    )
     assert counted.fetchone() == (120, 120)
     stepped = vectors(connection)
     ledger.rebuild()
@@ -246,6 +248,24 @@ def test_an_item_that_comes_later_is_placed_and_who_waited_for_it_is_refreshed(c
     found = connection.execute("select item_id from nearline.recommend('u1', 3)").fetchall()
     assert all(item.startswith("baking") for (item,) in found)
     assert NewItems(ledger).take() == 0
+
+
+def test_a_look_in_between_is_for_what_came_a_moment_ago(connection: Connection) -> None:
+    ledger = open_shop(connection)
+    for item in ("early", "late"):
+        connection.execute("select nearline.record_event(%s, 'view', %s)", (f"met {item}", item))
+    ledger.catch_up()
+    items = NewItems(ledger)
+    assert items.take() == 0
+    connection.execute(
+        """insert into nearline_data.item (item_id, kind, title, created_at)
+           values ('early', 'page', 'A baking page of a long load', now() - interval '1 hour'),
+                  ('late', 'page', 'A baking page', now())"""
+    )
+    assert items.take() == 1
+    assert vectors(connection).keys() == {"met late"}
+    assert NewItems(ledger).take() == 1, "the next minute's run finds the rest"
+    assert vectors(connection).keys() == {"met early", "met late"}
 
 
 def test_an_erased_person_leaves_nothing_even_in_the_middle_of_a_refresh(

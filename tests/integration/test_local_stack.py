@@ -43,6 +43,8 @@ def test_up_twice_status_down(local: Settings, monkeypatch: pytest.MonkeyPatch, 
         said = capsys.readouterr().out
         assert f"http://127.0.0.1:{local.mlflow_port}" in said
         assert "psql" in said
+        assert f"export NEARLINE_HOME={local.home}" in said
+        assert [*(local.home / "mlflow").glob("migrated-*")]
 
         before = {part.part: part.pid for part in local_stack.status(local)}
         with pytest.raises(StackError, match="already runs; nothing was changed") as caught:
@@ -82,6 +84,65 @@ def test_a_server_that_ends_at_once(local: Settings, monkeypatch: pytest.MonkeyP
     with pytest.raises(StackError, match=r"mlflow ended by itself(.|\n)*no licence for that"):
         local_stack.up(local, say=said.append)
     assert not embedded_postgres.is_running(local)
+
+
+def test_a_server_that_lives_and_hangs_is_not_up(local: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_stack, "START_SECONDS", 5.0)
+    (hung,) = local_stack._servers(local)
+    hung.log.parent.mkdir()
+    hung.start([sys.executable, "-c", "import time; time.sleep(300)"], environment={}, folder=local.home)
+    said: list[str] = []
+    try:
+        with pytest.raises(StackError, match=r"Not healthy after 5 seconds: mlflow\. Fix: `make down`, then `make up`"):
+            local_stack.up(local, say=said.append)
+        assert hung.process() is not None  # what ran before is not ended by a failure
+    finally:
+        local_stack.down(local, say=said.append)
+    assert "All up" not in "".join(said)
+
+
+def test_tables_of_an_older_mlflow_are_migrated_once(tmp_path: Path) -> None:
+    import sqlalchemy
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.db import utils
+
+    settings = Settings(home=tmp_path)
+    url = airflow_environment.mlflow_store(settings)
+    config = utils._get_alembic_config(url)
+    newest = next(ScriptDirectory.from_config(config).walk_revisions())
+    said: list[tuple[str, str]] = []
+    embedded_postgres.start(settings)
+    try:
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        utils.InitialBase.metadata.create_all(engine)
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, str(newest.down_revision))
+        with pytest.raises(MlflowException, match="out-of-date database schema"):
+            utils._verify_schema(engine)  # with which MLflow's server ends
+        for _ in range(2):
+            local_stack._migrate_mlflow(settings, lambda part, what: said.append((part, what)))
+        utils._verify_schema(engine)
+    finally:
+        embedded_postgres.stop(settings)
+    assert said == [("mlflow", "tables migrated")]
+
+
+def test_a_proxy_is_passed_by_for_this_machine_and_for_whom_the_user_named(
+    local: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for upper, lower, expected in (
+        (None, None, "127.0.0.1,localhost"),
+        ("db.example, .corp", None, "db.example,.corp,127.0.0.1,localhost"),
+        (None, "localhost,db.example", "localhost,db.example,127.0.0.1"),
+        ("*", "db.example", "*"),
+    ):
+        for name, value in (("NO_PROXY", upper), ("no_proxy", lower)):
+            monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+        environment = airflow_environment.local_environment(local)
+        assert (environment["NO_PROXY"], environment["no_proxy"]) == (expected, expected)
 
 
 def test_clean_removes_nothing_but_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,23 @@ def test_roles_may_call_what_is_theirs_and_nothing_else(connection: Connection, 
     assert {name for (name,) in callable_} == allowed
 
 
+def test_a_writer_may_insert_what_an_event_says_and_nothing_else(settings: Settings, connection: Connection) -> None:
+    with connect(settings, role=None, autocommit=True) as owner:
+        owner.execute("grant insert on nearline_data.event to nearline_writer")  # as versions before had it
+    deploy(settings)
+    may = connection.execute(
+        """select c.relname::text, a.attname::text, p.privilege
+           from pg_class c
+           join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+           cross join (values ('select'), ('insert'), ('update')) as p (privilege)
+           where c.relnamespace in ('nearline'::regnamespace, 'nearline_data'::regnamespace)
+             and c.relkind in ('r', 'p', 'v')
+             and has_column_privilege('nearline_writer', c.oid, a.attnum, p.privilege)"""
+    ).fetchall()
+    columns = {"event_id", "user_id", "item_id", "kind", "text", "value", "attributes", "occurred_at"}
+    assert set(may) == {("event", column, "insert") for column in columns}
+
+
 @pytest.mark.parametrize("table", ["event", "user_interest", "item", "rejected_row", "exposure"])
 def test_a_reader_sees_no_table(settings: Settings, table: str) -> None:
     with (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -19,6 +21,45 @@ def test_an_event_is_recorded_once_however_often_it_is_sent(connection: Connecti
     assert connection.execute("select event_id, user_id, kind, text from nearline_data.event").fetchall() == [
         ("e1", "u1", "search", "tent")
     ]
+
+
+def test_a_retry_without_a_time_changes_nothing(connection: Connection) -> None:
+    for item in ("a", "b"):
+        record = "select nearline.record_event('u1', 'view', %s, with_id => 'e1')"
+        assert connection.execute(record, (item,)).fetchone() == ("e1",)
+    connection.execute("select nearline.record_event('u2', 'view', 'a', with_id => 'e1')")
+    found = connection.execute("select user_id, item_id from nearline_data.event order by 1").fetchall()
+    assert found == [("u1", "a"), ("u2", "a")], "the id is one person's own"
+
+
+def test_a_retry_beside_the_first_call_waits_for_it(settings: Settings, connection: Connection) -> None:
+    record = "select nearline.record_event('u1', 'view', 'a', with_id => 'e1')"
+    with connect(settings) as first, ThreadPoolExecutor(1) as pool:
+        first.execute(record)  # and not committed
+        retry = pool.submit(connection.execute, record)
+        with pytest.raises(TimeoutError):
+            retry.result(0.2)
+        first.commit()
+        assert retry.result().fetchone() == ("e1",)
+    assert connection.execute("select count(*) from nearline_data.event").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+def test_a_retry_of_somebody_who_did_much_is_found_by_an_index(connection: Connection, analysed: bool) -> None:
+    connection.execute(
+        """insert into nearline_data.event (event_id, user_id, item_id, kind, occurred_at)
+           select 'e' || n, 'u1', 'a', 'view', now() - n * interval '1 minute' from generate_series(1, 10000) n"""
+    )
+    if analysed:
+        connection.execute("reset role; analyze nearline_data.event")
+
+    def pages_read(user: str, number: int) -> int:
+        record = f"select nearline.record_event('{user}', 'view', 'a', with_id => '{user}-{number}')"
+        plan = connection.execute(f"explain (analyze, buffers, format json) {record}".encode()).fetchone()
+        return plan[0][0]["Plan"]["Shared Hit Blocks"]  # type: ignore[index, no-any-return]
+
+    much, little = (min(pages_read(user, number) for number in range(10)) for user in ("u1", "u2"))
+    assert much < little + 20, "pages of an index on what they did"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +108,23 @@ def test_a_writer_may_copy_events_in_but_not_look(settings: Settings) -> None:
             copy.write_row(("e1", "u1", "a", "view", "2026-11-01 10:00Z"))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             writer.execute("select * from nearline_data.event")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("recorded_at", "now() + interval '1 year'"), ("transaction_id", "'9000000000000'")]
+)
+def test_a_writer_cannot_say_when_or_by_which_transaction_an_event_was_recorded(
+    settings: Settings, connection: Connection, column: str, value: str
+) -> None:
+    into = "insert into nearline_data.event (event_id, user_id, item_id, kind, occurred_at"
+    insert = into + "{}) values ('e', 'u', 'a', 'view', {})"
+    with connect(settings, role="nearline_writer", autocommit=True) as writer:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            writer.execute((insert.format(f", {column}", f"now(), {value}")).encode())
+        with pytest.raises(psycopg.errors.CheckViolation, match="event_is_not_in_the_future"):
+            writer.execute(insert.format("", "now() + interval '6 minutes'").encode())
+        writer.execute(insert.format("", "now() + interval '4 minutes'").encode())
+    assert connection.execute("select count(*) from nearline_data.event").fetchone() == (1,)
 
 
 def test_an_exposure_counts_once_for_a_request_and_item(connection: Connection) -> None:

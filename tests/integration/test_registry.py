@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import torch
 
+import finetune  # jobs/finetune.py
 import tiny_models
 from nearline.adapters import mlflow_registry
 from nearline.adapters.mlflow_registry import TrainingRun
@@ -23,6 +27,7 @@ from nearline.errors import ModelError, StackError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.interest_model import InterestModel
 from nearline.models.text_model import TextModel
+from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 
 LOAD = """
@@ -51,7 +56,7 @@ def tiny_model(folder: Path) -> InterestModel:
 def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "encoder")
     model.save(tmp_path / "model")
-    assert mlflow_registry.champion_version(registry) is None
+    assert mlflow_registry.champion(registry) is None
 
     run = TrainingRun.named(registry, "day-1")
     assert TrainingRun.named(registry, "day-1").run_id == run.run_id
@@ -63,17 +68,25 @@ def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
 
     version = run.register(registry.model, tmp_path / "model", {"nearline.run": "day-1"})
     assert run.register(registry.model, tmp_path / "model", {}) == version
+    # The run is cleared: its next model is another version, whose folder is another.
+    model.notes["note"] = 2
+    model.save(tmp_path / "second" / "model")
+    second = run.register(registry.model, tmp_path / "second" / "model", {})
+    assert second != version
+    assert run.register(registry.model, tmp_path / "second" / "model", {}) == second
+    assert InterestModel.load(mlflow_registry.fetch_model(registry, second, run.run_id)).notes == {"note": 2}
     run.finish()
     data = run.client.get_run(run.run_id).data
     assert data.params["seed"] == "7"
     assert [point.value for point in run.client.get_metric_history(run.run_id, "loss")] == [2.0, 1.0]
 
     mlflow_registry.move_alias(registry, version)
-    assert mlflow_registry.champion_version(registry) == version
-    folder = mlflow_registry.fetch_model(registry, version)
-    assert folder == registry.models_folder / str(version)
+    assert mlflow_registry.champion(registry) == mlflow_registry.Champion(version, run.run_id)
+    folder = mlflow_registry.fetch_model(registry, version, run.run_id)
     assert InterestModel.load(folder).notes == {"note": 1}
-    assert [path.name for path in registry.models_folder.iterdir()] == [str(version)]
+    assert {path.name for path in registry.models_folder.iterdir()} == {
+        f"{version}-{run.run_id}", f"{second}-{run.run_id}",
+    }  # fmt: skip
 
     clean = subprocess.run(
         [sys.executable, "-c", LOAD, str(registry.mlflow_uri)],
@@ -88,11 +101,85 @@ def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
     np.testing.assert_allclose(there, model.interests([history])[0], atol=1e-5)
 
     with pytest.raises(ModelError, match="version 99"):
-        mlflow_registry.fetch_model(registry, 99)
+        mlflow_registry.fetch_model(registry, 99, run.run_id)
 
     other = replace(registry, model="acme-interest")  # another deployment with the same MLflow
-    assert mlflow_registry.champion_version(other) is None
+    assert mlflow_registry.champion(other) is None
     assert TrainingRun.named(other, "day-1").run_id != run.run_id
+
+
+def register_by_hand(settings: Settings, content: str) -> str:
+    """A version of a model.json alone, which takes no seconds; its MLflow run."""
+    client = mlflow_registry.connect(settings)
+    run = client.create_run("0")
+    client.log_text(run.info.run_id, content, "model/artifacts/model/model.json")
+    client.create_registered_model(settings.model)
+    client.create_model_version(settings.model, f"{run.info.artifact_uri}/model", run.info.run_id)
+    return str(run.info.run_id)
+
+
+def test_the_first_version_of_another_mlflow_is_another_model(registry: Settings, tmp_path: Path) -> None:
+    moved = replace(registry, mlflow_uri=f"sqlite:///{tmp_path}/production.db")
+    demo_run, run = register_by_hand(registry, "demo"), register_by_hand(moved, "production")
+    demo = mlflow_registry.fetch_model(registry, 1, demo_run)
+    assert (demo / "model.json").read_text() == "demo"
+    with pytest.raises(ModelError, match=rf"from the MLflow run {demo_run}x, saw {run}\. Fix: set NEARLINE_MLFLOW"):
+        mlflow_registry.fetch_model(moved, 1, f"{demo_run}x")
+    assert (mlflow_registry.fetch_model(moved, 1, run) / "model.json").read_text() == "production"
+    away = replace(moved, mlflow_uri="http://127.0.0.1:9")
+    assert mlflow_registry.fetch_model(away, 1, demo_run) == demo, "what is there needs no MLflow"
+    assert len(list(registry.models_folder.iterdir())) == 2
+
+
+@pytest.fixture
+def usual_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where nobody has set MLflow's variable, whatever earlier tests did; undone at the end."""
+    monkeypatch.setenv(mlflow_registry.REQUEST_TIMEOUT, "")
+    monkeypatch.delenv(mlflow_registry.REQUEST_TIMEOUT)
+
+
+@pytest.mark.usefixtures("usual_timeout")
+def test_a_server_that_hangs_is_given_up_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert mlflow_registry.REQUEST_SECONDS <= 10
+    monkeypatch.setattr(mlflow_registry, "REQUEST_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        settings = Settings(home=tmp_path, mlflow_uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(StackError, match="NEARLINE_MLFLOW_URI"):
+            mlflow_registry.move_alias(settings, 1)
+    assert 1.0 < time.monotonic() - began < 10.0
+
+
+@pytest.mark.usefixtures("usual_timeout")
+def test_a_model_may_take_longer_than_an_answer(registry: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = mlflow.environment_variables.MLFLOW_HTTP_REQUEST_TIMEOUT
+    run, download, seen = register_by_hand(registry, "{}"), mlflow.artifacts.download_artifacts, []
+
+    def watched(**arguments: str) -> str:
+        seen.append(variable.get())
+        return str(download(**arguments))
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", watched)
+    mlflow_registry.fetch_model(registry, 1, run)
+    assert (seen, variable.get()) == ([mlflow_registry.TRANSFER_SECONDS], mlflow_registry.REQUEST_SECONDS)
+
+
+def test_a_new_training_forgets_what_was_said_of_the_last_model(
+    registry: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARLINE_HOME", str(registry.home))
+    monkeypatch.setenv("NEARLINE_MLFLOW_URI", str(registry.mlflow_uri))
+    run = RunFolder(registry, "day-1")
+    for folder in (run.snapshot, run.model):
+        folder.mkdir(parents=True)
+    facts = {"items": 1, "events": 1, "digest": "d", "cut_time": 0.0}
+    (run.snapshot / "snapshot.json").write_text(json.dumps(facts))
+    for said in (run.judgement, run.registered):
+        said.write_text("{}")
+    monkeypatch.setattr(finetune, "session", lambda *_: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        finetune.main(["--run", "day-1"])
+    assert [path.name for path in run.path.iterdir()] == ["snapshot"]
 
 
 @pytest.mark.parametrize(

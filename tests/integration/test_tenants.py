@@ -13,7 +13,7 @@ from nearline.adapters import embedded_postgres
 from nearline.settings import Settings
 
 README = Path(__file__).parents[2] / "README.md"
-DATABASES, LOGINS = ("tenant_acme", "tenant_birch"), ("acme_app", "birch_app")
+DATABASES, LOGINS, JOBS = ("tenant_acme", "tenant_birch"), ("acme_app", "birch_app"), ("acme_jobs", "birch_jobs")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def server_of_tenants(server: Settings, template: str) -> Iterator[Settings]:
     with _connect(server) as administrator:
         for database in DATABASES:
             administrator.execute(f"drop database {database} with (force)")
-        for login in LOGINS:
+        for login in (*LOGINS, *JOBS):
             administrator.execute(f"drop role {login}")
 
 
@@ -50,6 +50,16 @@ def test_a_login_serves_its_own_tenant_and_reaches_no_other(server_of_tenants: S
         with _connect(server_of_tenants, database) as owner:
             words = owner.execute("select text from nearline_data.event where user_id = 'u1'").fetchall()
         assert words == [(login,)]
+
+
+def test_the_jobs_of_a_tenant_work_in_its_database_and_reach_no_other(server_of_tenants: Settings) -> None:
+    for database, login in zip(DATABASES, JOBS, strict=True):
+        with _connect(server_of_tenants, database, login) as job:
+            job.execute("set role nearline_engine")
+            job.execute("select nearline.erase_user(of_user => 'nobody')")
+    for database, login in zip(DATABASES, reversed(JOBS), strict=True):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            _connect(server_of_tenants, database, login)
 
 
 def _connect(

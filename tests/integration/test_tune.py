@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 import pytest
 import torch
 
 import tiny_models
 import tune
 from nearline.errors import InputError
+from nearline.models.text_model import TextModel
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
+from tiny_run import take_snapshot
 
 
 @pytest.fixture
@@ -27,44 +29,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "NEARLINE_MLFLOW_URI": f"sqlite:///{tmp_path}/mlflow.db",
         "NEARLINE_EPOCHS": "2",
         "NEARLINE_HYPERPARAMETERS": '{"text.batch": 16}',
+        "NEARLINE_TEXT_MODEL": str(tiny_models.tiny_encoder(tmp_path / "encoder")),
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     return Settings.from_env()
-
-
-def take_snapshot(run: RunFolder) -> None:
-    """What take_snapshot and finetune leave, of the tiny world."""
-    ledger, (ids, texts) = tiny_models.small_world(), tiny_models.catalogue()
-    run.snapshot.mkdir(parents=True)
-    plain = pa.nulls(len(ids), pa.string())
-    items = {
-        "item_id": ids,
-        "title": texts,
-        "description": plain,
-        "kind": plain,
-        "attributes": plain,
-        "language": plain,
-    }
-    pq.write_table(pa.table(items), run.snapshot / "items.parquet")
-    rows = range(len(ledger))
-    events = {
-        "event_id": [f"e{row}" for row in rows],
-        "user_id": [ledger.users[code] for code in ledger.user],
-        "item_id": [ledger.items[code] if code >= 0 else None for code in ledger.item],
-        "kind": [ledger.kinds[code] for code in ledger.kind],
-        "text": [ledger.queries[code] if code >= 0 else None for code in ledger.query],
-        "occurred_at": pa.array((ledger.time * 1e6).astype("int64"), pa.timestamp("us", tz="UTC")),
-    }
-    pq.write_table(pa.table(events), run.snapshot / "events.parquet")
-    facts = {
-        "kinds": tiny_models.KINDS,
-        "digest": "d",
-        "cut_time": 20 * tiny_models.DAY,
-        "inner_cut_time": 16 * tiny_models.DAY,
-    }
-    (run.snapshot / "snapshot.json").write_text(json.dumps(facts))
-    tiny_models.tiny_encoder(run.model / "text")
 
 
 def test_a_search_is_told_to_mlflow_and_to_a_person(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,9 +43,13 @@ def test_a_search_is_told_to_mlflow_and_to_a_person(settings: Settings, capsys: 
     with pytest.raises(InputError, match="have Airflow run daily_training"):
         tune.main(["--trials", "2"])
     run = RunFolder(settings, "day-1")
-    take_snapshot(run)
+    take_snapshot(run, tiny_models.small_world(), 20 * tiny_models.DAY, 16 * tiny_models.DAY)
     assert tune.main(["--trials", "3"]) == 0
-    assert (run.path / "text_vectors" / "vectors.npy").exists()
+    [kept] = (settings.home / "text_vectors").iterdir()  # nothing that learnt from a window
+    [vectors] = np.load(kept / "vectors.npy")[
+        np.load(kept / "keys.npy") == hashlib.sha1(b"hiking").hexdigest().encode()
+    ]
+    np.testing.assert_allclose(vectors, TextModel.load(settings.text_model).encode(["hiking"])[0], atol=1e-6)
 
     mlflow.set_tracking_uri(settings.mlflow_uri)
     found = mlflow.search_runs(experiment_names=["nearline-tune"], output_format="list")

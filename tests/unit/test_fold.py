@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from nearline.core.behaviour import make_ledger
 from nearline.core.fold import Fold, unit_scale
 from nearline.core.interest import DIM, LATENT
+from nearline.models.evaluation import Window, folded
 
 RANDOM = np.random.default_rng(0)
 INTEREST = RANDOM.normal(size=DIM).astype(np.float32)
@@ -38,3 +40,20 @@ def test_the_scale_makes_scores_of_unit_vectors_spread_by_one() -> None:
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     spread = np.sqrt(np.mean((unit_scale(covariance) * directions @ items.T).var(axis=1)))
     assert abs(spread - 1.0) < 0.05
+
+
+def test_the_fit_folds_what_is_served_searches_too() -> None:
+    ledger = make_ledger(
+        user_ids=["u"] * 4,
+        item_ids=["a", None, "b", "c"],
+        kinds=["view", "search", "dislike", "view"],
+        texts=[None, "boots", None, None],
+        times=np.arange(4.0),
+        catalogue=["a", "b", "c"],
+        kind_weights={"view": 1.0, "search": 1.0, "dislike": -3.0},
+    )
+    window, fold = Window.of(ledger, np.array([3])), Fold(0.8, 0.5, 2.0)
+    vectors = RANDOM.normal(size=(4, DIM)).astype(np.float32)  # a, b, c, boots
+    found = folded(INTEREST[None], window, np.array([1]), vectors, fold, 2.0)
+    np.testing.assert_array_equal(found[0], fold(INTEREST, vectors[[3, 1]], np.array([1.0, -3.0]), 2.0))
+    np.testing.assert_array_equal(folded(INTEREST[None], window, np.array([3]), vectors, fold, 2.0)[0], INTEREST)

@@ -117,5 +117,10 @@ def test_a_peer_that_fails_is_told_and_old_scores_are_not_taken(tmp_path: Path) 
     before = scores.written()
     (scores.folder / "ials.json").write_text("{}")
     np.save(scores.folder / "ials.npy", np.zeros((1, 1), np.float32))
-    scores.stamp(before)
+    made_by = contestants.code()
+    scores.stamp(before, made_by)
     assert scores.names() == ["ials"]
+    facts = scores.facts("ials")
+    assert facts is not None
+    assert facts["code"] == made_by
+    assert set(made_by) == {"version", "digest", "peers"}

@@ -101,7 +101,10 @@ def test_figures_are_those_of_the_core_and_of_the_file(problem: Problem, tmp_pat
             for metric in ("ndcg", "hr", "mrr"):
                 assert figures[metric]["value"] == pytest.approx(expected[metric], abs=6e-5), (stratum, metric)
     report = {"data": {"name": "world"}, "protocol": {"name": "successive"}, "strata": strata, "failed": {}}
-    assert "nearline against" in table(report)
+    assert "nearline against" in table(report | {"made": {}})
+    assert "*" not in table(report | {"made": {"peer": {"stopped_by_budget": False}}})
+    lines = table(report | {"made": {"peer": {"stopped_by_budget": True}, "nearline": {}}}).splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("peer", "*"))] == ["peer*"] * 3 + ["*"]
 
 
 def test_a_stratum_without_rows_has_no_figures(tmp_path: Path) -> None:

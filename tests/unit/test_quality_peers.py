@@ -10,13 +10,15 @@ import pytest
 
 pytest.importorskip("scipy")
 
+from benchmarks.quality import contestants
 from benchmarks.quality.peers import run_peer
 from benchmarks.quality.peers.cooccurrence import Cooccurrence, count_pairs
 from benchmarks.quality.peers.ease import Ease, item_weights
-from benchmarks.quality.peers.popularity import DAY, popularity
+from benchmarks.quality.peers.fallback import EVER, WINDOWS, Fallback, choose_fallback
+from benchmarks.quality.peers.popularity import DAY, Popularity, popularity
 from benchmarks.quality.peers.problem import Events, Problem, Rows, read_problem
 from benchmarks.quality.peers.text_mean import TextMean
-from benchmarks.quality.peers.tuning import Outcome, tune, with_fallback
+from benchmarks.quality.peers.tuning import Outcome, tune
 from nearline.errors import InputError
 
 SCRIPT = Path(run_peer.__file__)
@@ -144,17 +146,84 @@ def test_a_peer_finds_what_follows_and_keeps_to_the_shape(peer: Cooccurrence | E
 def test_scores_depend_on_the_own_history_only() -> None:
     problem = some_problem()
     peer = Cooccurrence()
-    learned = peer.learn(problem, problem.all, {"a": 0.5})
-    alone = peer.score(learned, some_rows([[0, 1]]), {"tau": 4.0})
-    among = peer.score(learned, some_rows([[3], [0, 1], [2]]), {"tau": 4.0})
+    learned = peer.learn(problem, problem.all, {"fading": 3.0})
+    alone = peer.score(learned, some_rows([[0, 1]]), {"a": 0.5, "tau": 4.0})
+    among = peer.score(learned, some_rows([[3], [0, 1], [2]]), {"a": 0.5, "tau": 4.0})
     assert np.array_equal(alone[0], among[1])
 
 
-def test_without_a_history_popularity_speaks() -> None:
-    problem = some_problem()
-    scores = with_fallback(np.zeros((3, ITEMS), np.float32), problem, problem.all, problem.test)
-    assert scores[:2].max() == 0.0
-    assert np.array_equal(scores[2], popularity(problem.all, 30.0, True))
+def test_pairs_fade_by_when_the_later_was_met() -> None:
+    events = some_events([0, 0, 1, 1], [0, 1, 2, 3], [0.0, 50.0, 50.0, 100.0])
+    assert count_pairs(events, 2.0).toarray()[[0, 2], [1, 3]].tolist() == [0.5, 1.0]
+    assert count_pairs(events).toarray()[[0, 2], [1, 3]].tolist() == [1.0, 1.0]
+
+
+def problem_where_habits_changed(newcomers_meet: int) -> Problem:
+    """Item 1 was met by many long ago, item 2 by some 50 days ago, item 3 by one today."""
+    item = [1] * 5 + [2] * 3 + [3]
+    when = [1e9] * 5 + [1e9 + 2950 * DAY] * 3 + [1e9 + 3000 * DAY]
+    events = some_events(list(range(9)), item, when)
+    validation = some_rows([[], [], [1]], [newcomers_meet, newcomers_meet, 3])
+    return Problem(events, events, validation, some_rows([[], [1]]), np.eye(ITEMS, dtype=np.float32), has_clock=True)
+
+
+@pytest.mark.parametrize(("newcomers_meet", "days"), [(1, EVER), (2, 90.0), (3, 30.0)])
+def test_what_newcomers_get_is_chosen_on_validation(newcomers_meet: int, days: float) -> None:
+    problem = problem_where_habits_changed(newcomers_meet)
+    fallback = choose_fallback(problem)
+    assert (fallback.days, fallback.rows) == (days, 2)
+    assert [entry["days"] for entry in fallback.tried] == list(WINDOWS)
+    scores = fallback.fill(np.zeros((2, ITEMS), np.float32), problem, problem.all, problem.test)
+    assert scores[0].argmax() == newcomers_meet
+    assert scores[1].max() == 0.0
+    for peer in (Cooccurrence(), TextMean()):
+        outcome = tune(peer, problem, 60.0)
+        assert np.array_equal(outcome.scores[0], popularity(problem.all, days, True))
+        assert outcome.fallback["days"] == days
+
+
+def test_popularity_keeps_its_own_list() -> None:
+    outcome = tune(Popularity(7.0), problem_where_habits_changed(1), 60.0)
+    assert np.array_equal(outcome.scores[0], outcome.scores[1])
+    assert outcome.fallback["days"] == 7.0
+
+
+def test_nobody_to_choose_by_means_30_days() -> None:
+    assert choose_fallback(some_problem()).days == 30.0
+
+
+def test_kept_scores_are_filled_as_a_new_run_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    problem, folder = problem_where_habits_changed(2), tmp_path / "problem"
+    write_problem(folder, problem)
+    facts = folder / "problem.json"
+    facts.write_text(json.dumps({**json.loads(facts.read_text()), "digest": "this"}))
+    kept, said = folder / "scores" / "text_mean.npy", folder / "scores" / "text_mean.json"
+    command = ["--problem", str(folder), "--peer", "text_mean"]
+    assert run_peer.main(command) == 0
+    fresh = np.load(kept)
+    before = Fallback(30.0).fill(fresh.copy(), problem, problem.all, problem.test)
+    assert not np.array_equal(before, fresh)
+    np.save(kept, before)
+    old = {name: value for name, value in json.loads(said.read_text()).items() if name != "fallback"}
+    said.write_text(json.dumps({**old, "problem": "another", "code": {"digest": "old"}}))
+    assert run_peer.main([*command, "--fill"]) == 1
+    assert "saw another's" in capsys.readouterr().err
+    said.write_text(json.dumps({**old, "problem": "this", "code": {"digest": "old"}}))
+    scores, nothing = contestants.Scores(folder / "scores", "this"), (lambda _: False)
+    run = ["text_mean"], Path(sys.executable), 60.0, nothing
+    assert contestants.run_peers(scores, *run) == {}
+    assert np.array_equal(np.load(kept), before)
+    assert contestants.run_peers(scores, *run, fill=lambda _: True) == {}
+    assert np.array_equal(np.load(kept), fresh)
+    told = json.loads(said.read_text())
+    assert (told["learned_by"], told["code"]) == ({"digest": "old"}, contestants.code())
+    assert (told["fallback"]["days"], told["fallback"]["chosen_with_days"]) == (90.0, 30.0)
+    assert {name: told[name] for name in old} == old
+
+
+def test_a_list_of_its_own_is_not_filled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_peer.main(["--problem", str(tmp_path), "--peer", "popularity_7", "--fill"]) == 1
+    assert "nothing to fill" in capsys.readouterr().err
 
 
 def test_a_spent_budget_ends_the_grid_after_its_first_setting() -> None:
@@ -171,7 +240,9 @@ def test_the_command_writes_scores_and_what_was_chosen(tmp_path: Path) -> None:
     written = sorted(path.name for path in (tmp_path / "problem" / "scores").iterdir())
     assert written == ["cooccurrence.json", "cooccurrence.npy"]
     facts = json.loads((tmp_path / "problem" / "scores" / "cooccurrence.json").read_text())
-    assert set(facts) == {"settings", "tried", "validation_ndcg", "seconds", "stopped_by_budget"}
+    assert set(facts) == {
+        "settings", "tried", "validation_ndcg", "seconds", "work_seconds", "budget", "stopped_by_budget", "fallback"
+    }  # fmt: skip
     assert np.load(tmp_path / "problem" / "scores" / "cooccurrence.npy").shape == (3, ITEMS)
 
 
@@ -187,5 +258,5 @@ def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_nothing_is_left_of_scores_that_could_not_be_written(tmp_path: Path) -> None:
     outcome = Outcome(np.zeros((1, 2), np.float32), {"choice": object()}, 0.0)
     with pytest.raises(TypeError):
-        run_peer.write(tmp_path, "ease", outcome, 1.0)
+        run_peer.write(tmp_path, "ease", outcome.scores, run_peer.facts_of(outcome, 1.0, 600.0))
     assert list(tmp_path.iterdir()) == []

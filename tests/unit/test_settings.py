@@ -49,8 +49,13 @@ def test_a_wrong_value_is_named_with_the_fix(variable: str, value: str) -> None:
 
 
 def test_a_mistyped_name_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"NEARLINE_SEEDS: there is no such setting.*NEARLINE_SEED"):
+    with pytest.raises(SettingsError, match=r"NEARLINE_SEEDS: there is no such setting. Fix: unset it.*NEARLINE_SEED"):
         Settings.from_env({"NEARLINE_SEEDS": "1"})
+
+
+def test_what_kubernetes_sets_for_a_service_is_an_error_that_says_so() -> None:
+    with pytest.raises(SettingsError, match=r"NEARLINE_SERVICE_HOST: .* enableServiceLinks: false"):
+        Settings.from_env({"NEARLINE_SERVICE_HOST": "10.0.0.1"})
 
 
 def test_secrets_are_never_shown() -> None:

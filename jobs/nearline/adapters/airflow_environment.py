@@ -43,9 +43,7 @@ def local_environment(settings: Settings) -> dict[str, str]:
         **ours,
         "PATH": os.pathsep.join(filter(None, programs)),
         "PYTHONUNBUFFERED": "1",
-        # A proxy is for the world outside; the servers talk to each other on this machine.
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), _no_proxy()),
         # glibc keeps a heap for each thread; a handful is enough and saves about 100 MB.
         "MALLOC_ARENA_MAX": "2",
         "DO_NOT_TRACK": "true",
@@ -55,14 +53,26 @@ def local_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def _no_proxy() -> str:
+    """Hosts that are asked without a proxy: those that were named, and this machine, where our servers are."""
+    named = f"{os.environ.get('NO_PROXY', '')},{os.environ.get('no_proxy', '')}".split(",")
+    hosts = dict.fromkeys([*filter(None, map(str.strip, named)), "127.0.0.1", "localhost"])
+    return "*" if "*" in hosts else ",".join(hosts)  # a star counts only by itself
+
+
 def mlflow_environment(settings: Settings) -> dict[str, str]:
     """Environment of the local MLflow server."""
     return {
         **local_environment(settings),
-        "MLFLOW_BACKEND_STORE_URI": _sqlalchemy_url(settings, "mlflow"),
+        "MLFLOW_BACKEND_STORE_URI": mlflow_store(settings),
         # Jobs of MLflow's own (LLM judges, trace roll-ups) would start more processes; Nearline has none.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+
+
+def mlflow_store(settings: Settings) -> str:
+    """Where the local MLflow keeps its tables; holds no password."""
+    return _sqlalchemy_url(settings, "mlflow")
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
@@ -74,8 +84,9 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "CORE__DAGS_FOLDER": REPOSITORY / "dags",
         "CORE__PLUGINS_FOLDER": REPOSITORY / "plugins",
         "CORE__EXECUTOR": "LocalExecutor",
-        # Two runs of nearline_interests, two of follow_champion (one may rebuild for hours), and a daily one.
-        "CORE__PARALLELISM": 3 + 2 * settings.shards,
+        # A slot for all that may run at once: two runs of nearline_interests while one takes over from the other, two
+        # of follow_champion (one may load for hours), and one each of the training, the ingest and the housekeeping.
+        "CORE__PARALLELISM": 2 * settings.shards + 5,
         "CORE__LOAD_EXAMPLES": False,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,  # a DAG that someone pauses later stays paused
         "CORE__FERNET_KEY": keys["fernet"],

@@ -19,7 +19,7 @@ from nearline.adapters.history_reader import Encoder
 from nearline.adapters.interest_ledger import EVENTS_A_BATCH, InterestLedger, ShardsChanged, Step
 from nearline.adapters.new_items import NewItems
 from nearline.adapters.postgres import Connection, connect, queries
-from nearline.errors import DatabaseUnreachable
+from nearline.errors import DatabaseError, DatabaseUnreachable
 from nearline.settings import Settings
 
 log = logging.getLogger("nearline.refresh")
@@ -34,6 +34,8 @@ SUCCESSOR_SECONDS = 0.25
 """Between looks for a run that wants to take over."""
 LOCK_SECONDS = 30.0
 """How long a run that is ready waits for the one before it, which is at a batch; then the next minute tries again."""
+STANDSTILL_SECONDS = 15.0
+"""In which one that works begins another transaction."""
 BATCH_SECONDS = 0.5
 """What a batch should take: its people wait for its last one."""
 MOST_EVENTS = 20_000
@@ -83,6 +85,8 @@ class Drain:
         ------
         DatabaseUnreachable
             When Postgres is still away at the deadline.
+        DatabaseError
+            When the ledger came from another server, or the run that drains does not move while events wait.
         """
         retry = FIRST_RETRY_SECONDS
         while not self.stop.is_set():
@@ -101,6 +105,11 @@ class Drain:
 
     def _drain(self, connection: Connection) -> bool:
         """Drain one version; False: another one is to be followed."""
+        if (found := connection.execute(self._sql["beyond_this_server"]).fetchone()) and found[0]:
+            raise DatabaseError(
+                f"The ledger came from another server, as by a restore: saw {found[0]}. What is recorded now would not "
+                "count. Fix: make it this server's with `.venv/bin/python jobs/refresh_interests.py --rebuild`."
+            )
         version = self._live_version(connection)
         while version is None and not self._is_over():
             self.stop.wait(LOOK_SECONDS)
@@ -113,6 +122,7 @@ class Drain:
             log.info("version %d is live and loaded", version)
         ledger = InterestLedger(connection, self._loaded.model, version, self.shard, self.shard_count)
         if not self._take_over(ledger):
+            self._check_that_it_moves(ledger)
             log.info("another run refreshes version %d, share %d: nothing to do", version, self.shard)
             return True
         try:
@@ -153,7 +163,7 @@ class Drain:
                 self._wait(ledger, size, explanations)
 
     def _step(self, ledger: InterestLedger, size: int) -> Step:
-        step = ledger.step(size)
+        step = ledger.step(size, self.stop)
         if step.events:
             self.events, self.people = self.events + step.events, self.people + step.people
             self.batches, self.busy_seconds = self.batches + 1, self.busy_seconds + step.seconds
@@ -179,6 +189,27 @@ class Drain:
     def _live_version(self, connection: Connection) -> int | None:
         found = connection.execute(self._sql["live"]).fetchone()
         return found[0] if found else None
+
+    def _check_that_it_moves(self, ledger: InterestLedger) -> None:
+        """Raise where the one that drains is no more, and Postgres has not noticed."""
+        asked, share = queries("standstill"), {"model_version": ledger.model_version, "shard": self.shard}
+        values = {**share, "seconds": self.settings.lag_budget}
+        stands = ledger.connection.execute(asked["standstill"], values).fetchone()
+        if stands is None:
+            return
+        holder = ledger.connection.execute(asked["holder"], share).fetchone()
+        self.stop.wait(STANDSTILL_SECONDS)
+        if (
+            holder is None
+            or self.stop.is_set()
+            or ledger.connection.execute(asked["holder"], share).fetchone() != holder
+        ):
+            return
+        raise DatabaseError(
+            f"Share {self.shard} of version {ledger.model_version} stands still since {stands[0]:%Y-%m-%d %H:%M} UTC: "
+            f"session {holder[0]} has its lock and does nothing, while an event has waited for {stands[1]}. "
+            f"Fix: end what is left of that run with `select pg_terminate_backend({holder[0]})`; the next run goes on."
+        )
 
     def _take_over(self, ledger: InterestLedger) -> bool:
         """Become the one that drains: at once where nobody does, else when all that this run needs is loaded."""

@@ -30,6 +30,8 @@ from nearline.settings import Settings
 
 DATABASES = ("nearline", "airflow", "mlflow")
 MAJOR_VERSION = 18
+PORT = 5432
+"""Part of the socket's name; nothing listens on it."""
 
 CONFIGURATION = """\
 # Written by Nearline at every start; put your own lines into postgresql.conf below the include of this file.
@@ -50,8 +52,15 @@ log_line_prefix = '%m [%p] %d '
 
 
 def dsn(settings: Settings, database: str = "nearline") -> str:
-    """DSN of one of `DATABASES`; holds no password. The server need not run yet."""
-    return f"postgresql://postgres@/{database}?host={quote(str(_socket_folder(settings)), safe='/')}"
+    """DSN of one of `DATABASES`; holds no password. The server need not run yet.
+
+    Where no setting names another server, the ``PG*`` variables of this process are dropped: they speak of one that is
+    not ours, and libpq would mix them into each connection.
+    """
+    if settings.dsn is None:
+        for name in [name for name in os.environ if name.startswith("PG")]:
+            del os.environ[name]
+    return f"postgresql://postgres@/{database}?host={quote(str(_socket_folder(settings)), safe='/')}&port={PORT}"
 
 
 def psql_path() -> Path:
@@ -67,7 +76,7 @@ def pid(settings: Settings) -> int | None:
             return None
         # A pid file survives a crash and its number may belong to another process by now; a socket does not lie.
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(_socket_folder(settings) / ".s.PGSQL.5432"))
+            client.connect(str(_socket_folder(settings) / f".s.PGSQL.{PORT}"))
         return int(lines[0])
     except (OSError, ValueError):
         return None
@@ -120,7 +129,7 @@ def _programs() -> Path:
 
 def _socket_folder(settings: Settings) -> Path:
     folder = settings.postgres_folder
-    if len(os.fsencode(folder / ".s.PGSQL.5432")) < 100:  # the kernel's limit is 107 bytes
+    if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) < 100:  # the kernel's limit is 107 bytes
         return folder
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"nearline-{name}"

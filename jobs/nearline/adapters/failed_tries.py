@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from nearline.errors import GateRefused
 
 FIRST_WAIT = timedelta(seconds=90)
 LONGEST_WAIT = timedelta(minutes=30)
+KILLED = "nothing, as its process was killed: it took too much memory, or somebody stopped it"
 
 
 @dataclass(frozen=True)
@@ -60,17 +63,42 @@ class FailedTries:
                 f"It said: {tries.failure}. Fix: that, then delete {self.path} to have it tried at once{otherwise}."
             )
 
-    def add(self, what: str, problem: Exception, now: datetime | None = None) -> Tries:
-        """Note a failure; one that is not like the last begins anew. Numbers in its words make no difference."""
-        failure = f"{type(problem).__name__}: {re.sub(r'[0-9]+', '#', str(problem))[:500]}"
+    @contextmanager
+    def counted(self, what: str, *but_not: type[Exception], now: datetime | None = None) -> Iterator[None]:
+        """Count what is done inside: a failure that is not like the last begins anew, numbers in its words aside.
+
+        It is noted before it begins, as one that is killed can note nothing. Only one process at a time may be at it.
+
+        Parameters
+        ----------
+        but_not
+            Failures that do not count.
+        """
         before = self.of(what)
-        count = before.count + 1 if before and before.failure == failure else 1
-        tries = Tries(what, failure, count, (now or datetime.now(UTC)).isoformat())
+
+        def note(failure: str) -> None:
+            count = before.count + 1 if before and before.failure == failure else 1
+            self._write(Tries(what, failure, count, (now or datetime.now(UTC)).isoformat()))
+
+        note(KILLED)
+        try:
+            yield
+        except but_not:
+            if before:
+                self._write(before)
+            else:
+                self.forget()
+            raise
+        except Exception as problem:
+            note(f"{type(problem).__name__}: {re.sub(r'[0-9]+', '#', str(problem))[:500]}")
+            raise
+        self.forget()
+
+    def _write(self, tries: Tries) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_suffix(f".{os.getpid()}.new")
         new.write_text(json.dumps(asdict(tries)), encoding="utf-8")
         new.replace(self.path)
-        return tries
 
     def forget(self) -> None:
         """It works, or is no longer wanted."""

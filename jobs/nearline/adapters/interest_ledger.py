@@ -9,6 +9,7 @@ twice whatever dies when. Whoever writes vectors holds the row of the cursor unt
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,12 +26,15 @@ from nearline.core.blend import scaled
 from nearline.core.fold import unit_scale
 from nearline.core.interest import DIM, catalogue_moments
 from nearline.core.position import Position
+from nearline.core.unread import Batch, next_batch
 from nearline.errors import DatabaseError, ModelError
 
 log = logging.getLogger("nearline.interests")
 
 USERS_A_BATCH = 500
 EVENTS_A_BATCH = 5000
+PEOPLE_AT_A_TIME = 5000
+"""Of a transaction that is read in several."""
 
 
 class ShardsChanged(Exception):
@@ -61,6 +65,7 @@ class InterestLedger:
         self._reader = HistoryReader(connection, model, model_version)
         self._background = ThreadPoolExecutor(1, "interests")
         self._covariance: np.ndarray | None = None
+        self._partitions = ""
 
     def lock(self) -> bool:
         """Try to become the one that drains this share until the connection ends; False: another one does."""
@@ -86,8 +91,11 @@ class InterestLedger:
         with self.connection.transaction():
             self._execute("set_shards")
 
-    def step(self, max_events: int = EVENTS_A_BATCH) -> Step:
+    def step(self, max_events: int = EVENTS_A_BATCH, stop: threading.Event | None = None) -> Step:
         """Refresh the people of the oldest unread events, in one transaction.
+
+        A transaction of more than ``max_events`` events is read in several, some people in each, until ``stop`` is set:
+        a step that goes on with it leaves out those whose vectors know it. The last one moves the cursor.
 
         Raises
         ------
@@ -99,33 +107,77 @@ class InterestLedger:
         began = time.monotonic()
         with self.connection.transaction():
             position, now, rows = self._unread(max_events, self.position(lock=False))
-            if rows and (locked := self.position()) != position:  # another one was here first
+            if not rows:
+                return Step(0, 0, 0.0, True)  # and nothing written: an idle look costs no transaction id
+            if (locked := self.position()) != position:  # another one was here first
                 position, now, rows = self._unread(max_events, locked)
-            if rows:
-                until, is_last = _until(rows, position, now, max_events)
-                events = [row for row in rows if until.has(int(row[1]))]
-                if erased := [row[0] for row in events if row[2] is None]:
-                    self._execute("forget_waiting", users=erased)
-                people = self._refresh(sorted({row[0] for row in events}), until)
-                if erased:  # after their vectors, in the order of nearline.erase_user
-                    self.connection.execute(queries("explanations")["forget_measured"], {"users": erased})
-                self._execute("move_cursor", position=str(until))
-                recorded = [row[2] for row in events if row[2] is not None]
-                seconds = time.monotonic() - began
-                if recorded:
-                    self._execute(
-                        "log_batch",
-                        event_count=len(recorded), user_count=people, seconds=seconds, recorded_at=recorded,
-                    )  # fmt: skip
-                found = Step(len(recorded), people, seconds, is_last)
-            else:
-                found = Step(0, 0, 0.0, True)  # and nothing written: an idle look costs no transaction id
-        return found
+            batch = next_batch([int(row[1]) for row in rows if row[2] is not None], position, now, max_events)
+            rows = [row for row in rows if batch.until.has(int(row[1]))]
+            if batch.large is None:
+                recorded = [row[2] for row in rows if row[2] is not None]
+                return self._take(rows, batch, len(recorded), recorded, began)
+        people = self._take_large(batch.large, batch.until, position, stop)
+        if people is None:
+            return Step(0, 0, time.monotonic() - began, False)
+        with self.connection.transaction():
+            if self.position() != position:
+                return Step(0, people, time.monotonic() - began, False)
+            count, recorded_at = self._one("events_of_transaction", transaction=str(batch.large))
+            erased = [row for row in rows if row[2] is None]
+            step = self._take(erased, batch, count, [recorded_at] if count else [], began, people)
+        return step
+
+    def _take(
+        self,
+        rows: list[tuple[Any, ...]],
+        batch: Batch,
+        events: int,
+        recorded: list[float],
+        began: float,
+        people: int = 0,
+    ) -> Step:
+        """Refresh the people of rows of ``changed``, and move the cursor, which is locked."""
+        if erased := [row[0] for row in rows if row[2] is None]:
+            self._execute("forget_waiting", users=erased)
+        people += self._refresh(sorted({row[0] for row in rows}), batch.until)
+        if erased:  # after their vectors, in the order of nearline.erase_user
+            self.connection.execute(queries("explanations")["forget_measured"], {"users": erased})
+        self._execute("move_cursor", position=str(batch.until))
+        seconds = time.monotonic() - began
+        if recorded:
+            self._execute(
+                "log_batch", event_count=events, user_count=people, seconds=seconds, recorded_at=recorded
+            )  # fmt: skip
+        return Step(events, people, seconds, batch.is_last)
+
+    def _take_large(
+        self, transaction: int, until: Position, position: Position, stop: threading.Event | None
+    ) -> int | None:
+        """Refresh the people of one transaction, some at a time; None: told to stop, or another one was here."""
+        done = 0
+        with self.connection.cursor("people_of_transaction", withhold=True) as people:
+            people.execute(self._sql["people_of_transaction"], self._values({"transaction": str(transaction)}))
+            while names := [name for (name,) in people.fetchmany(PEOPLE_AT_A_TIME)]:
+                with self.connection.transaction():
+                    if (stop and stop.is_set()) or self.position() != position:
+                        return None
+                    done += self._refresh(names, until)
+                log.info("transaction %d is large: %d of its people are done", transaction, done)
+        return done
 
     def _unread(self, max_events: int, position: Position) -> tuple[Position, Position, list[tuple[Any, ...]]]:
         """What was committed since a position: that position, where it is read to, and rows of ``changed``."""
-        now = Position.parse(self._one("snapshot")[0])
+        now = self._now()
         return position, now, self._rows("changed", position=str(position), now=str(now), max_events=max_events)
+
+    def _now(self) -> Position:
+        """All that is committed; statements after this are planned with the partitions that it is in."""
+        snapshot, partitions = self._one("snapshot")
+        if partitions != self._partitions:
+            with self.connection.transaction(force_rollback=True):  # which lets the lock go at once
+                self._execute("wait_for_partitions")
+            self._partitions = partitions
+        return Position.parse(snapshot)
 
     def catch_up(self) -> int:
         """Refresh until nothing is unread; returns the number of events read."""
@@ -157,7 +209,7 @@ class InterestLedger:
         self._measure_catalogue()
         if adopted := self._one("adopt_ledger")[0]:
             log.info("%d events came from another server: all is computed anew", adopted)
-        position = Position.parse(self._one("snapshot")[0])
+        position = self._now()
         everybody = [row[0] for row in self._rows("users", position=str(position))]
         done = self._refresh_in_batches(everybody, position)
         with self.connection.transaction():
@@ -179,11 +231,14 @@ class InterestLedger:
             rows = self._rows("users", position=position)
         return self._refresh_in_batches([row[0] for row in rows], None)
 
-    def take_arrived(self) -> int:
-        """Refresh the people whose unknown items have a vector by now; returns how many."""
+    def take_arrived(self, *, look_at_all: bool = True) -> int:
+        """Refresh the people whose unknown items have a vector by now; returns how many.
+
+        ``look_at_all``: else only items are looked at that came a moment ago.
+        """
         with self.connection.transaction():
             position = self.position()
-            users = sorted({row[0] for row in self._rows("take_arrived")})
+            users = sorted({row[0] for row in self._rows("take_arrived", look_at_all=look_at_all)})
             return self._refresh(users, position) if users else 0
 
     def interests_without(self, user: str, position: Position, events: Sequence[str]) -> dict[str, np.ndarray | None]:
@@ -319,17 +374,6 @@ class InterestLedger:
     def _values(self, values: dict[str, Any]) -> dict[str, Any]:
         ours = {"model_version": self.model_version, "shard": self.shard, "shard_count": self.shard_count}
         return {**ours, **values}
-
-
-def _until(
-    rows: Sequence[tuple[Any, ...]], position: Position, now: Position, max_events: int
-) -> tuple[Position, bool]:
-    """Where a batch ends: after its last transaction where it is full, else with all that was committed."""
-    # Erasures have no time of record, and are no part of the count.
-    new = [int(row[1]) for row in rows if row[2] is not None and int(row[1]) >= position.end]
-    if len(new) < max_events:
-        return now, True
-    return now.until(max(new)), False
 
 
 def _leave_out(event: str, problem: Exception) -> None:

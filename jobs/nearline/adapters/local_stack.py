@@ -6,6 +6,7 @@ Each server is a process of its own in the background with a log in ``home/logs`
 from __future__ import annotations
 
 import fcntl
+import shlex
 import socket
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 import psutil
+import psycopg
 
 from nearline.adapters import airflow_environment, embedded_postgres, migrations
 from nearline.adapters.airflow_api import AirflowApi
@@ -182,6 +185,8 @@ def addresses(settings: Settings) -> str:
     else:
         lines.append("Postgres  NEARLINE_DSN")
     lines.append(f"Logs      {settings.logs_folder}")
+    lines.append(f"State     {settings.home}")
+    lines.append(f"          for jobs by hand: export NEARLINE_HOME={shlex.quote(str(settings.home))}")
     return "\n".join(lines)
 
 
@@ -202,11 +207,13 @@ def _start(settings: Settings, missing: list[Server], say: Say) -> None:
         say(f"  {part:<14} {what:<22} {time.monotonic() - began:4.0f} s")
 
     names = {server.name: server for server in missing}
+    waiting = {server.name: server for server in _servers(settings)}  # a process that ran before may hang
     if _needs_postgres(settings):
         embedded_postgres.start(settings)
         tell("postgres", "up")
     # MLflow makes its tables while Airflow makes its own: both take seconds of one core each.
     if "mlflow" in names:
+        _migrate_mlflow(settings, tell)
         names["mlflow"].start(
             _mlflow_command(settings),
             environment=airflow_environment.mlflow_environment(settings),
@@ -224,18 +231,17 @@ def _start(settings: Settings, missing: list[Server], say: Say) -> None:
                 continue
             if name == "scheduler" and "api-server" in names:
                 # The first tasks talk to the API server at once, and fail when it does not answer yet.
-                _wait(settings, [names["api-server"]], tell, end)
-                del names["api-server"]
+                _wait(settings, {"api-server": waiting.pop("api-server")}, tell, end)
             names[name].start(
                 _airflow_command(name), environment=environment, folder=airflow_environment.airflow_home(settings)
             )
-    _wait(settings, list(names.values()), tell, end)
+    _wait(settings, waiting, tell, end)
     if settings.airflow_url is None:
         _wait_for_dags(settings, tell, end)
 
 
-def _wait(settings: Settings, missing: list[Server], tell: Callable[[str, str], None], end: float) -> None:
-    waiting = {server.name: server for server in missing}
+def _wait(settings: Settings, servers: dict[str, Server], tell: Callable[[str, str], None], end: float) -> None:
+    waiting = dict(servers)
     while waiting:
         by_name = {part.part: part for part in status(settings)}
         for name, server in list(waiting.items()):
@@ -247,7 +253,8 @@ def _wait(settings: Settings, missing: list[Server], tell: Callable[[str, str], 
         if waiting and time.monotonic() > end:
             texts = [f"{server.log}:\n{server.log_tail()}" for server in waiting.values()]
             raise StackError(
-                f"Not healthy after {START_SECONDS:.0f} seconds: {', '.join(waiting)}. The end of " + "\n".join(texts)
+                f"Not healthy after {START_SECONDS:.0f} seconds: {', '.join(waiting)}. "
+                "Fix: `make down`, then `make up`. The end of " + "\n".join(texts)
             )
         time.sleep(0.5)
 
@@ -269,17 +276,37 @@ def _wait_for_dags(settings: Settings, tell: Callable[[str, str], None], end: fl
 def _migrate_airflow(settings: Settings, environment: dict[str, str]) -> None:
     """Make Airflow's tables once for each version of Airflow: asking it whether they are there takes seconds."""
     done = airflow_environment.airflow_home(settings) / f"migrated-{version('apache-airflow-core')}"
+    if not done.exists():
+        _run_once(settings, ["airflow", "db", "migrate"], environment, done)
+
+
+def _migrate_mlflow(settings: Settings, tell: Callable[[str, str], None]) -> None:
+    """Bring MLflow's tables to the installed version, once for each; its server makes new ones, but changes none."""
+    done = settings.home / "mlflow" / f"migrated-{version('mlflow')}"
     if done.exists():
         return
-    log = settings.logs_folder / "airflow-migrate.log"
+    done.parent.mkdir(exist_ok=True)
+    with psycopg.connect(embedded_postgres.dsn(settings, "mlflow")) as connection:
+        is_new = connection.execute("select to_regclass('alembic_version') is null").fetchone() == (True,)
+    if is_new:
+        done.touch()
+        return
+    command = ["mlflow", "db", "upgrade", airflow_environment.mlflow_store(settings)]
+    _run_once(settings, command, airflow_environment.mlflow_environment(settings), done)
+    tell("mlflow", "tables migrated")
+
+
+def _run_once(settings: Settings, command: list[str], environment: dict[str, str], done: Path) -> None:
+    """Run a Python module to its end, with a log of its own, and note in the file ``done`` that it did."""
+    log = settings.logs_folder / f"{command[0]}-migrate.log"
     with open(log, "ab") as output:
         status = subprocess.run(
-            [sys.executable, "-m", "airflow", "db", "migrate"],
+            [sys.executable, "-m", *command],
             env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         ).returncode  # fmt: skip
     if status != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise StackError(f"`airflow db migrate` failed. The end of {log}:\n{tail}")
+        raise StackError(f"`{' '.join(command[:3])}` failed. The end of {log}:\n{tail}")
     done.touch()
 
 

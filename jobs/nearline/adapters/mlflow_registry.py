@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -10,8 +11,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,13 @@ MOVED_BY, MOVED_BECAUSE = "nearline.moved_by", "nearline.moved_because"
 """Tags of a version: who moves the alias may say so there, and it is written to the ledger of promotions."""
 NO_CHAMPION = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow answers where there is no such model, or no such alias of it."""
+MODEL_DIGEST = "nearline.model_digest"
+"""Tag of a version: digest of the model folder that it was made from."""
+REQUEST_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+"""MLflow's own variable, in seconds; it is read at each request."""
+REQUEST_SECONDS, TRANSFER_SECONDS = 10, 120
+"""How long to wait for an answer: `publish` asks while the nearline job waits for it, and a model passes through the
+tracking server, which answers when its own store has all of it."""
 
 # Importing MLflow takes seconds; only what needs it pays, hence the imports inside functions.
 
@@ -47,6 +55,7 @@ def connect(settings: Settings) -> MlflowClient:
     """
     # MLflow retries for minutes by default; a server that is down should be known at once.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault(REQUEST_TIMEOUT, str(REQUEST_SECONDS))
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import mlflow
@@ -126,7 +135,8 @@ class TrainingRun:
     def register(self, name: str, model: Path, tags: Mapping[str, str]) -> int:
         """Log the model folder as a pyfunc with signature and input example, and register it as ``name``; its version.
 
-        Running it again for the same run returns the version that is there.
+        Running it again for the same run and the same model returns the version that is there. A run that is cleared
+        keeps its name and its MLflow run, and trains another model: that is another version.
         """
         import mlflow
         import pandas as pd
@@ -134,10 +144,10 @@ class TrainingRun:
         from mlflow.types import ColSpec, DataType, Schema
         from mlflow.types.schema import Array
 
-        with suppress(mlflow.exceptions.MlflowException):  # the very first version: the model is not known yet
-            for version in self.client.search_model_versions(f"name = '{name}'"):
-                if version.run_id == self.run_id and version.status == "READY":
-                    return int(version.version)
+        digest = _digest(model)
+        for version in self.client.search_model_versions(f"name = '{name}' and run_id = '{self.run_id}'"):
+            if version.tags.get(MODEL_DIGEST) == digest and version.status == "READY":
+                return int(version.version)
         example = pd.DataFrame(
             {
                 "user_id": ["u42"],
@@ -150,7 +160,7 @@ class TrainingRun:
             inputs=Schema([ColSpec(DataType.string, "user_id"), ColSpec(DataType.string, "events")]),
             outputs=Schema([ColSpec(DataType.string, "user_id"), ColSpec(Array(DataType.double), "interest")]),
         )
-        with mlflow.start_run(run_id=self.run_id):
+        with _patience(), mlflow.start_run(run_id=self.run_id):
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("interest_pyfunc.py")),
@@ -160,7 +170,7 @@ class TrainingRun:
                 # Where it is loaded nearline is installed: its versions are the lock's, and nothing is guessed.
                 pip_requirements=["nearline"],
             )
-        version = mlflow.register_model(logged.model_uri, name, tags=dict(tags))
+        version = mlflow.register_model(logged.model_uri, name, tags={**tags, MODEL_DIGEST: digest})
         return int(version.version)
 
 
@@ -195,12 +205,6 @@ def champion(settings: Settings) -> Champion | None:
     found = asked["model_version"]
     tags = {tag["key"]: tag.get("value", "") for tag in found.get("tags", [])}
     return _champion(found["version"], found.get("run_id", ""), tags, found.get("description", ""))
-
-
-def champion_version(settings: Settings) -> int | None:
-    """Version that the alias champion points to; None: there is none yet."""
-    found = champion(settings)
-    return found.version if found else None
 
 
 def _ask_plainly(settings: Settings) -> dict[str, Any] | None:
@@ -287,27 +291,45 @@ def read_judgement(settings: Settings, run_id: str) -> dict[str, Any] | None:
     return found
 
 
-def fetch_model(settings: Settings, version: int) -> Path:
-    """Folder of a registered version, fetched once: ``settings.models_folder/<version>``.
+def version_name(version: int, run_id: str) -> str:
+    """Name of what is kept of a version: another MLflow, and another registered model, has a version 1 too."""
+    return f"{version}-{run_id}"
+
+
+def fetch_model(settings: Settings, version: int, run_id: str) -> Path:
+    """Folder of a registered version, fetched once; where it is there MLflow is not asked.
+
+    Parameters
+    ----------
+    run_id
+        The MLflow run that the version is to come from: as the alias says, or as the database has it.
 
     Raises
     ------
     ModelError
-        When the registry has no such version.
+        When the registry has no such version, or one of another run.
     """
-    folder = settings.models_folder / str(version)
+    folder = settings.models_folder / version_name(version, run_id)
     if folder.exists():
         return folder
-    connect(settings)
+    client = connect(settings)
     import mlflow
 
     settings.models_folder.mkdir(parents=True, exist_ok=True)
     # Beside its place, so that the last step is one rename; the process id keeps two fetchers apart.
-    partial = settings.models_folder / f".{version}.{os.getpid()}"
+    partial = settings.models_folder / f".{folder.name}.{os.getpid()}"
     try:
-        got = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"models:/{settings.model}/{version}", dst_path=str(_emptied(partial))
-        )
+        found = client.get_model_version(settings.model, str(version)).run_id or ""
+        if found != run_id:
+            raise ModelError(
+                f"Expected version {version} of {settings.model} to come from the MLflow run {run_id}, saw {found}. "
+                "Fix: set NEARLINE_MLFLOW_URI and NEARLINE_MODEL to where this database was filled from, or use "
+                "another database."
+            )
+        with _patience():
+            got = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{settings.model}/{version}", dst_path=str(_emptied(partial))
+            )
         with suppress(OSError):  # another process was first
             (Path(got) / "artifacts" / "model").rename(folder)
     except mlflow.exceptions.MlflowException as problem:
@@ -320,6 +342,27 @@ def fetch_model(settings: Settings, version: int) -> Path:
     if not (folder / "model.json").exists():
         raise ModelError(f"{folder}: expected model.json, saw none. Fix: delete the folder and try again.")
     return folder
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Wait longer for answers: models are moved. MLflow has one variable for both, and no argument."""
+    usual = os.environ.get(REQUEST_TIMEOUT, str(REQUEST_SECONDS))
+    os.environ[REQUEST_TIMEOUT] = str(max(int(usual), TRANSFER_SECONDS))
+    try:
+        yield
+    finally:
+        os.environ[REQUEST_TIMEOUT] = usual
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 of a folder: of the names of its files and what is in them."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def _emptied(folder: Path) -> Path:

@@ -18,11 +18,16 @@ ITEMS_A_SWEEP = 32
 
 
 class NewItems:
-    """Places new items for the version of a ledger of interests, and refreshes who touched them before."""
+    """Places new items for the version of a ledger of interests, and refreshes who touched them before.
+
+    The first looks go through all that came after the model, which takes long after a load of a catalogue; the ones
+    after them only through what came a moment ago. A run takes a minute, so each minute begins with a look at all.
+    """
 
     def __init__(self, ledger: InterestLedger) -> None:
         self.ledger = ledger
         self._sql = queries("refresh")
+        self._look_at_all = True
 
     def take(self, *, only_people: bool = False) -> int:
         """Place some new items, and refresh the people of this share who wait for one; returns how many people.
@@ -30,7 +35,8 @@ class NewItems:
         ``only_people``: another share places the items.
         """
         placed = 0 if only_people else self._place()
-        refreshed = self.ledger.take_arrived()
+        refreshed = self.ledger.take_arrived(look_at_all=self._look_at_all)
+        self._look_at_all = self._look_at_all and placed == ITEMS_A_SWEEP
         if placed or refreshed:
             log.info("%d new items have a vector, %d people who touched such are refreshed", placed, refreshed)
         return refreshed
@@ -38,7 +44,8 @@ class NewItems:
     def _place(self) -> int:
         connection, version = self.ledger.connection, self.ledger.model_version
         rows = connection.execute(
-            self._sql["new_items"], {"model_version": version, "max_items": ITEMS_A_SWEEP}
+            self._sql["new_items"],
+            {"model_version": version, "max_items": ITEMS_A_SWEEP, "look_at_all": self._look_at_all},
         ).fetchall()
         if not rows:
             return 0

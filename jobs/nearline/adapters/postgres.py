@@ -16,7 +16,7 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Format
 
 from nearline.adapters import embedded_postgres
@@ -25,6 +25,10 @@ from nearline.errors import DatabaseError, DatabaseUnreachable
 from nearline.settings import Settings
 
 ENGINE = "nearline_engine"
+_GONE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""When the other side of a TCP connection counts as gone: after a minute, where Linux waits for two hours."""
+_SESSION = "; ".join(["set timezone = 'UTC'", *(f"set tcp_{n.removeprefix('tcp_')} = {v}" for n, v in _GONE.items())])
+"""What a job whose machine is gone has locked its successor waits for, so the server is told when that is."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -80,12 +84,14 @@ def connect(settings: Settings, *, role: str | None = ENGINE, autocommit: bool =
     place = conninfo_to_dict(address)
     where = f"{place.get('host', 'the local socket')}, database {place.get('dbname', 'of the user')}"
     try:
-        connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
+        ours = {name: value for name, value in {"connect_timeout": 10, **_GONE}.items() if name not in place}
+        connection = psycopg.connect(make_conninfo(address, **ours), autocommit=True)
     except psycopg.OperationalError as problem:
         fix = "check NEARLINE_DSN and that the server runs" if settings.dsn else "start it with `make up`"
         reason = str(problem).splitlines()[0].rsplit("failed: ", maxsplit=1)[-1]
         raise DatabaseUnreachable(f"Postgres at {where} cannot be reached: {reason}. Fix: {fix}.") from None
     try:
+        connection.execute(_SESSION)
         if role:
             connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
             _use_arrays(connection)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nearline
+from nearline.adapters.parent_process import end_with_parent
 from nearline.adapters.postgres import connect
 from nearline.errors import SettingsError
 from nearline.settings import Settings
@@ -24,6 +25,9 @@ from nearline.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
+
+PACKAGE = str(Path(nearline.__file__).parents[1])
+"""The folder that Python finds this package in."""
 
 #: Java releases that Spark 4.3 is tested with.
 JAVA_RELEASES = ("17", "21")
@@ -113,7 +117,7 @@ def configuration(settings: Settings) -> dict[str, str]:
             # On one machine the default of 200 means 200 times waiting for a Python worker.
             "spark.sql.shuffle.partitions": "8",
             # Executors must find this package where it is not installed, as when a job runs from a checkout.
-            "spark.executorEnv.PYTHONPATH": str(Path(nearline.__file__).parents[1]),
+            "spark.executorEnv.PYTHONPATH": PACKAGE,
         }
     return options
 
@@ -123,7 +127,9 @@ def session(settings: Settings, app: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
     options = configuration(settings)
+    _let_children_import_nearline()
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # a spark-submit started the JVM and decided where and how large
+        end_with_parent()
         options = {name: options[name] for name in options if name.startswith(("spark.sql", "spark.executorEnv"))}
     else:
         os.environ["JAVA_HOME"] = str(java_home(settings))
@@ -171,6 +177,13 @@ def copy_to_postgres(frame: DataFrame, settings: Settings, table: str, types: di
 
     counts = frame.select(*columns).mapInArrow(copy, "count long").collect()
     return sum(row["count"] for row in counts)
+
+
+def _let_children_import_nearline() -> None:
+    """TorchDistributor starts Python by itself, which finds what is not installed by PYTHONPATH only."""
+    known = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    if PACKAGE not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([*known, PACKAGE])
 
 
 def _home_reported_by(java: str) -> Path | None:

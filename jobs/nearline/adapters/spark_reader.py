@@ -67,6 +67,7 @@ def read_slices(
             mine.execute("set transaction isolation level repeatable read, read only")
             mine.execute(f"set transaction snapshot '{moment}'")
             mine.execute("set local role nearline_engine")
+            mine.execute("set local timezone = 'UTC'")
             for batch in batches:
                 for place in batch.column(0).to_pylist():
                     with mine.cursor(name="slice", binary=True) as cursor:

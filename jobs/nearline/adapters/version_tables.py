@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from psycopg.errors import Diagnostic
+from psycopg.errors import Diagnostic, LockNotAvailable
 
+from nearline.adapters.patient_drop import drop_when_free
 from nearline.adapters.postgres import Connection, copy_rows, queries
 from nearline.errors import VersionTaken
 
@@ -44,7 +45,7 @@ def take_version(connection: Connection, version: int, patience: float = A_MOMEN
 
 
 def make_tables(connection: Connection, version: int) -> None:
-    """Make them anew and empty, whatever an earlier try that died has left."""
+    """Make them anew and empty, whatever an earlier try that died has left; raises as `drop_tables` does."""
     drop_tables(connection, version)
     connection.execute(queries("publish")["create_partitions"], {"model_version": version})
 
@@ -85,18 +86,34 @@ def index_version(connection: Connection, version: int) -> int:
 
 
 def drop_tables(connection: Connection, version: int) -> None:
-    """Drop those of a version that is not live, each in a transaction of its own: then nobody waits in a circle."""
+    """Drop those of a version that is not live, each in a transaction of its own: then nobody waits in a circle.
+
+    Raises
+    ------
+    VersionTaken
+        When a long reader, such as a dump, keeps one. Those before it are dropped.
+    """
     for part in PARTS:
-        connection.execute(queries("publish")["drop_part"], {"model_version": version, "part": part})
+        try:
+            drop_when_free(connection, queries("publish")["drop_part"], {"model_version": version, "part": part})
+        except LockNotAvailable as problem:
+            raise VersionTaken(f"{problem.diag.message_primary}. Fix: wait for that to end.") from None
 
 
 def drop_past_use(connection: Connection, keep_versions: int) -> list[int]:
-    """Drop the tables of versions that nobody will go back to, and of loads that died; returns which."""
+    """Drop the tables of versions that nobody will go back to, and of loads that died; returns which.
+
+    What somebody reads meanwhile is left for the next time, with a warning.
+    """
     dropped = []
     for (version,) in connection.execute(queries("publish")["past_use"], {"keep_versions": keep_versions}).fetchall():
         if _try(connection, version):  # else it is wanted again just now
-            drop_tables(connection, version)
-            dropped.append(version)
+            try:
+                drop_tables(connection, version)
+            except VersionTaken as problem:
+                log.warning("version %d stays until the next run: %s", version, problem)
+            else:
+                dropped.append(version)
     return dropped
 
 

@@ -2,8 +2,8 @@
 
     u' = keep^k * u  +  gain * s * sum_p exp(-p / span) * sign(weight_p) * v_p / |v_p|
 
-with the k missing events counted from the newest, p = 0, v_p the meaning of their items, and s the scale at which the
-scores of a unit vector spread by 1 on average, as those of u do. It follows from the shape of the interest
+with the k missing events counted from the newest, p = 0, v_p the meaning of their items or searches, and s the scale
+at which the scores of a unit vector spread by 1 on average, as those of u do. It follows from the shape of the interest
 (`nearline.models.behaviour_model`): its mean part fades by exp(-1 / span) with an event and takes the new one in; what
 the transformer would say of it is missing. What a person dislikes pushes away as much as what they like draws near.
 ``keep`` and ``gain`` are fitted on the validation window.
@@ -41,8 +41,8 @@ class Fold:
     def __call__(self, interest: np.ndarray, vectors: np.ndarray, weights: np.ndarray, scale: float) -> np.ndarray:
         """Fold events into one interest (DIM,), whose scores spread by 1; float32 (DIM,).
 
-        ``vectors`` (k, DIM) of the missing events' items and ``weights`` (k,) of their kinds run from the oldest to the
-        newest; more than the newest 30 are not read.
+        ``vectors`` (k, DIM) of the missing events' items or searches and ``weights`` (k,) of their kinds run from the
+        oldest to the newest; more than the newest 30 are not read.
         """
         meaning, signs = vectors[-MOST_EVENTS:, :LATENT], np.sign(weights[-MOST_EVENTS:])
         lengths = np.maximum(np.linalg.norm(meaning, axis=1, keepdims=True), 1e-9)

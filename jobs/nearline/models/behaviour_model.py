@@ -31,6 +31,11 @@ from nearline.models.blocks import transformer
 
 AXIS_SCALE = 0.1
 """Size of the projection at the start: scores then spread by about 1 over a catalogue."""
+FLAT = 0.1
+"""Share of the usual spread of a dimension below which the catalogue's texts are taken to be alike in it."""
+SMALLEST_AXIS = 1e-3
+"""Share of the main axis below which an axis is rounding: few texts, or many alike, have fewer axes than there is room.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +92,18 @@ class BehaviourModel(torch.nn.Module):
     def start_from(self, text_vectors: torch.Tensor) -> None:
         """Take centre, scale and main axes from the catalogue's text vectors (n, text_width)."""
         self.text_centre.copy_(text_vectors.mean(0))
-        self.text_scale.copy_(text_vectors.std(0, unbiased=False).clamp(min=1e-6))
-        standard = (text_vectors - self.text_centre) / self.text_scale
+        spread = text_vectors.std(0, unbiased=False)
+        flat = spread <= max(FLAT * float(spread.median()), 1e-6)
+        # Later texts may differ where these are alike: by that they must not lie far away from everything.
+        self.text_scale.copy_(spread.masked_fill(flat, 1.0))
+        standard = (text_vectors - self.text_centre) / spread.clamp(min=1e-6)
         _, sizes, axes = torch.linalg.svd(standard, full_matrices=False)
-        count = min(LATENT, len(sizes))
-        spread = (sizes[:count] / len(standard) ** 0.5).clamp(min=1e-3)
+        sizes = sizes[:LATENT] / len(standard) ** 0.5
+        count = 0 if flat.all() else int((sizes > SMALLEST_AXIS * sizes[0]).sum())
         # Half-way to white: the first few axes would otherwise be all that counts.
         with torch.no_grad():
             self.projection.weight.zero_()
-            self.projection.weight[:count].copy_(AXIS_SCALE * axes[:count] / spread[:, None].sqrt())
+            self.projection.weight[:count].copy_(AXIS_SCALE * axes[:count] / sizes[:count, None].sqrt())
 
     def project(self, text_vectors: torch.Tensor) -> torch.Tensor:
         """Meaning of texts (n, text_width), (n, LATENT)."""

@@ -6,10 +6,10 @@ result as if it had not been.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +94,12 @@ class Checkpoint:
     path
         The file, or None to keep nothing.
     identity
-        What makes a training the same one: data, settings.
+        What makes a training the same one: its data, its settings and what it starts from.
     """
 
     def __init__(self, path: Path | None, identity: dict[str, Any]) -> None:
         self.path = path
         self.identity = identity
-
-    @classmethod
-    def of(cls, trainer: BehaviourTrainer, path: Path | None, digest: str) -> Checkpoint:
-        """Identify a training by its configuration, its model's shape and the digest of its data."""
-        shape = trainer.weights.model.config.as_dict()
-        return cls(path, {"training": asdict(trainer.config), "shape": shape, "data": digest})
 
     def read(self) -> dict[str, Any] | None:
         """Read what an earlier try of the same training left, or None."""
@@ -127,3 +121,12 @@ class Checkpoint:
         """Forget, when all is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def weights_digest(module: torch.nn.Module) -> str:
+    """SHA-256 of a module's weights: of one that was just loaded the same in every process and every try."""
+    digest = hashlib.sha256()
+    for name, weights in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.cpu().contiguous().numpy())
+    return digest.hexdigest()

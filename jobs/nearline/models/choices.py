@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from nearline.models.training_data import TrainingData
 
 log = logging.getLogger("nearline.training")
 Report = Callable[[dict[str, float], int], None]
+Way = TypeVar("Way")
 
 WATCHED_WEIGHTS = (1.0, 2.0, 4.0)
 """Weights of the transitions among which a pass is judged; the finer choice comes at the end."""
@@ -61,12 +64,16 @@ class Choices:
         self.data, self.trainer, self.text_model, self.report = data, trainer, text_model, report
         self.item_texts, self.query_texts = item_texts, query_texts
         self.window = Window.of(data.ledger, data.validation)
-        self.known = self.window.known()
         self.trends = trends_of(data.ledger.only(data.inner), data.inner_end)
-        views = {fading: transition_view(self.window, table) for fading, table in data.inner_transitions.items()}
-        figures = {fading: self._ndcg(view) for fading, view in views.items()}
+        ranks: dict[float, list[np.ndarray]] = {fading: [] for fading in data.inner_transitions}
+        for rows in self.window.batches():
+            part = self.window.part(rows)
+            known = part.known()
+            for fading, table in data.inner_transitions.items():
+                ranks[fading].append(rank(transition_view(part, table), part.targets, known))
+        figures = {fading: _ndcg(parts) for fading, parts in ranks.items()}
         fading = max(figures, key=lambda one: figures[one])
-        self.transitions = views[fading]
+        self.transitions = data.inner_transitions[fading]
         self.made = {"fading": fading}
         report({"validation_transitions_ndcg": figures[fading], "fading": fading}, 0)
         log.info(
@@ -75,19 +82,17 @@ class Choices:
 
     def validate(self) -> float:
         """NDCG@10 of the model as it is, with transitions at the best of a few weights."""
-        z = standard_scores(*self._interests())
-        return max(self._ndcg(blend(z, self.transitions, weight)) for weight in WATCHED_WEIGHTS)
+        interests, items = self._interests()
+        return max(self._figures(self.window, {"now": interests}, WATCHED_WEIGHTS, _standard(items)).values())
 
     def choose(self) -> None:
         """Choose the weight of the transitions and what an item that nobody met gets added, together."""
         interests, items = self._interests()
         # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
         spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0
-        found: dict[tuple[float, float], float] = {}
-        for offset in UNSEEN_OFFSETS if self._unmet_targets() >= UNMET_ROWS else (0.0,):
-            z = standard_scores(self._shifted(interests, {"unseen_offset": offset * spread}), items)
-            for weight in TRANSITION_WEIGHTS:
-                found[offset, weight] = self._ndcg(blend(z, self.transitions, weight))
+        offsets = UNSEEN_OFFSETS if self._unmet_targets() >= UNMET_ROWS else (0.0,)
+        shifted = {offset: self._shifted(interests, {"unseen_offset": offset * spread}) for offset in offsets}
+        found = self._figures(self.window, shifted, TRANSITION_WEIGHTS, _standard(items))
         good = [pair for pair, figure in found.items() if figure >= (1.0 - WORTH_OF_NEWS) * max(found.values())]
         offset = max(offset for offset, _ in good)
         weight = max((pair for pair in good if pair[0] == offset), key=lambda pair: found[pair])[1]
@@ -100,24 +105,25 @@ class Choices:
         self._choose_for_newcomers(interests, items, spread)
         self._fit_fold()
 
-    def scores(self) -> np.ndarray:
-        """Blend of the model as it is with all that was chosen, float32 (validation rows, items)."""
+    def scores(self) -> Iterator[np.ndarray]:
+        """Blend of the model as it is with all that was chosen, float32 (rows, items) for each batch of the window."""
         interests, items = self._interests()
-        z = standard_scores(self._shifted(interests, self.made), items)
-        return blend(z, self.transitions, self.made["transition_weight"])
+        shifted, standard = self._shifted(interests, self.made), _standard(items)
+        for rows in self.window.batches():
+            view = transition_view(self.window.part(rows), self.transitions)
+            yield blend(standard(shifted[rows]), view, self.made["transition_weight"])
 
     def _choose_for_newcomers(self, interests: np.ndarray, items: np.ndarray, spread: float) -> None:
         """Choose the trend that newcomers follow beyond what was learnt, and how much, on those in the window."""
         new = np.flatnonzero(self.window.is_new())
         found = {(0, 0.0): 0.0}
         if len(new) >= NEWCOMER_ROWS:
-            targets = self.window.targets[new]
-            for trend in range(len(WINDOW_DAYS)):
-                for boost in NEWCOMER_BOOSTS:
-                    made = {**self.made, "newcomer_trend": trend, "newcomer_boost": boost * spread}
-                    z = standard_scores(self._shifted(interests, made)[new], items)
-                    scores = blend(z, self.transitions[new], made["transition_weight"])
-                    found[trend, boost] = metrics(rank(scores, targets, self.known[new]), digits=6)["ndcg"]
+            ways = {}
+            for trend, boost in product(range(len(WINDOW_DAYS)), NEWCOMER_BOOSTS):
+                made = {**self.made, "newcomer_trend": trend, "newcomer_boost": boost * spread}
+                ways[trend, boost] = self._shifted(interests, made)[new]
+            weights = [self.made["transition_weight"]]
+            found = _first(self._figures(self.window.part(new), ways, weights, _standard(items)))
         trend, boost = max(found, key=lambda pair: found[pair])
         self.made |= {"newcomer_trend": trend, "newcomer_boost": boost * spread}
         if len(new) >= NEWCOMER_ROWS:
@@ -130,18 +136,42 @@ class Choices:
         items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
         queries, span = model.place_queries(self.query_texts), float(model.behaviour.log_span.exp())
         covariance, window = catalogue_moments(items)[1], self.window.part(enough)
-        scale = unit_scale(covariance)
+        scale, vectors = unit_scale(covariance), np.concatenate([items, queries])
         found = {(keep, gain): 0.0 for keep in KEEPS for gain in GAINS}
         for missing in MISSING if len(enough) else ():
             known_end = window.end - missing
             stale = scaled(interests_of(model, window.ending(known_end), items, queries), covariance)
-            for keep, gain in found:
-                now = folded(stale, window, known_end, items, Fold(keep, gain, span), scale)
-                blended = blend(now @ items.T, self.transitions[enough], self.made["transition_weight"])
-                found[keep, gain] += metrics(rank(blended, window.targets, self.known[enough]), digits=6)["ndcg"]
+            ways = {
+                (keep, gain): folded(stale, window, known_end, vectors, Fold(keep, gain, span), scale)
+                for keep, gain in found
+            }
+            weights = [self.made["transition_weight"]]
+            for pair, figure in _first(self._figures(window, ways, weights, lambda part: part @ items.T)).items():
+                found[pair] += figure
         keep, gain = max(found, key=lambda pair: found[pair])
         self.made |= {"fold_keep": keep, "fold_gain": gain, "fold_span": span}
         log.info("fold: keep %g of an interest an event, gain %g", keep, gain)
+
+    def _figures(
+        self,
+        window: Window,
+        ways: Mapping[Way, np.ndarray],
+        weights: Sequence[float],
+        score: Callable[[np.ndarray], np.ndarray],
+    ) -> dict[tuple[Way, float], float]:
+        """NDCG@10 on a window by several interests of its people, (n, DIM) each, at each weight of the transitions.
+
+        What ``score`` makes of some of the interests, (rows, items), is large: never of all people at once.
+        """
+        ranks: dict[tuple[Way, float], list[np.ndarray]] = {pair: [] for pair in product(ways, weights)}
+        for rows in window.batches():
+            part = window.part(rows)
+            view, known = transition_view(part, self.transitions), part.known()
+            for way, interests in ways.items():
+                scores = score(interests[rows])
+                for weight in weights:
+                    ranks[way, weight].append(rank(blend(scores, view, weight), part.targets, known))
+        return {pair: _ndcg(parts) for pair, parts in ranks.items()}
 
     def _interests(self) -> tuple[np.ndarray, np.ndarray]:
         """Interests of the window's people, before anything is chosen, and the items' vectors, float32 (n, DIM)."""
@@ -161,8 +191,20 @@ class Choices:
     def _unmet_targets(self) -> int:
         return int((self.trends[self.window.targets, UNSEEN] > 0).sum())
 
-    def _ndcg(self, scores: np.ndarray) -> float:
-        return metrics(rank(scores, self.window.targets, self.known), digits=6)["ndcg"]
+
+def _standard(items: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Standard scores for a catalogue, whose moments are found once."""
+    moments = catalogue_moments(items)
+    return lambda interests: standard_scores(interests, items, moments)
+
+
+def _first(found: Mapping[tuple[Way, float], float]) -> dict[Way, float]:
+    """Figures of one weight, by way alone."""
+    return {way: figure for (way, _), figure in found.items()}
+
+
+def _ndcg(ranks: Sequence[np.ndarray]) -> float:
+    return metrics(np.concatenate([np.zeros(0, np.int64), *ranks]), digits=6)["ndcg"]
 
 
 def assemble(

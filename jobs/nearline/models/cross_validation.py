@@ -34,8 +34,8 @@ WINDOWS = (0.3, 0.2, 0.1)
 class Texts:
     """What is read once for all trials: the catalogue (items, text width) and the queries (queries, text width).
 
-    The text model that gave the vectors knows pairs of some windows. That is alike for every trial, so it is no reason
-    to prefer one; text training itself is not searched.
+    From an encoder that was not fine-tuned: a tuned one has learnt pairs from the windows of the earlier folds, which
+    speaks for whatever leans on texts. Text training itself is not searched.
     """
 
     model: TextModel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from nearline.models.interest_model import InterestModel
 
 NEW_USER_EVENTS = 3
 """A person with so many earlier events or fewer is new."""
+ROWS_A_BATCH = 200
+"""Scores are made for so many people at a time, for the whole catalogue."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Window:
         """Return some of the rows."""
         return Window(self.ledger, self.rows[chosen], self.start[chosen], self.end[chosen])
 
+    def batches(self) -> Iterator[slice]:
+        """Places of rows that are scored together, for `part`."""
+        for start in range(0, len(self), ROWS_A_BATCH):
+            yield slice(start, start + ROWS_A_BATCH)
+
     def known(self) -> np.ndarray:
         """Bool (n, items): items in each history, which are never recommended."""
         known = np.zeros((len(self), len(self.ledger.items)), dtype=bool)
@@ -74,14 +82,19 @@ class Window:
         """Return the same rows, of whose histories only what lies before ``end`` (n,) is known."""
         return Window(self.ledger, self.rows, self.start, np.clip(end, self.start, self.end))
 
+    def codes(self, start: int, end: int) -> np.ndarray:
+        """For events of the ledger, int64: the item's code, or for a search that of its query counted on after them."""
+        item, query = self.ledger.item[start:end], self.ledger.query[start:end]
+        found: np.ndarray = np.where(item >= 0, item, len(self.ledger.items) + query)
+        return found
+
     def histories(self, item_vectors: np.ndarray, query_vectors: np.ndarray, most: int) -> list[History]:
         """What the interest model reads: the newest ``most`` events of each person."""
         table = np.concatenate([item_vectors, query_vectors])
-        code = np.where(self.ledger.item >= 0, self.ledger.item, len(item_vectors) + self.ledger.query)
         found = []
         for start, end in zip(np.maximum(self.start, self.end - most), self.end, strict=True):
             kinds = [self.ledger.kinds[kind] for kind in self.ledger.kind[start:end]]
-            found.append(History(table[code[start:end]], kinds))
+            found.append(History(table[self.codes(start, end)], kinds))
         return found
 
 
@@ -91,17 +104,18 @@ def interests_of(model: InterestModel, window: Window, items: np.ndarray, querie
 
 
 def folded(
-    stale: np.ndarray, window: Window, known_end: np.ndarray, items: np.ndarray, fold: Fold, scale: float
+    stale: np.ndarray, window: Window, known_end: np.ndarray, vectors: np.ndarray, fold: Fold, scale: float
 ) -> np.ndarray:
-    """Stored interests (n, DIM) that know each history up to ``known_end`` (n,), with the later item events folded in.
+    """Stored interests (n, DIM) that know each history up to ``known_end`` (n,), with the later events folded in.
 
-    ``items``: the catalogue's vectors (items, DIM); ``scale`` of `nearline.core.fold.unit_scale`.
+    ``vectors``: the catalogue's and, after them, the queries' (items + queries, DIM); ``scale`` of
+    `nearline.core.fold.unit_scale`.
     """
     found = stale.copy()
     for row, (start, end) in enumerate(zip(known_end, window.end, strict=True)):
-        rows = np.arange(start, end)[window.ledger.item[start:end] >= 0]
-        if len(rows):
-            found[row] = fold(stale[row], items[window.ledger.item[rows]], window.ledger.weight[rows], scale)
+        if end > start:
+            late, weights = vectors[window.codes(start, end)], window.ledger.weight[start:end]
+            found[row] = fold(stale[row], late, weights, scale)
     return found
 
 

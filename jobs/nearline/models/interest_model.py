@@ -66,6 +66,11 @@ class InterestModel:
         return float(self.notes.get("transition_weight", 0.0))
 
     @property
+    def trained_until(self) -> float:
+        """The moment, in seconds since 1970, up to which it has learnt what people did; infinite where not known."""
+        return float(self.notes.get("trained_until", float("inf")))
+
+    @property
     def history_length(self) -> int:
         """How many of a person's newest events are read."""
         return self.behaviour.config.history_length

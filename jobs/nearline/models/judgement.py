@@ -19,15 +19,13 @@ from nearline.models.interest_model import InterestModel
 
 TEST_ROWS = 2000
 """First meetings judged on: the standard error of NDCG@10 is then about half a point."""
-ROWS_A_BATCH = 200
-"""Scores are made for so many people at a time, for the whole catalogue."""
 LAST_ITEMS = 10
 MONTH = 30 * 86400.0
 FLOORED = ("cold", "new_users")
 FLOOR = 0.8
 """Share of the champion's NDCG@10 that a candidate must keep in each of those strata,"""
 FLOOR_ROWS = 100
-"""where so many interactions or more tell."""
+"""where so many interactions or more tell. A champion that has learnt all but fewer of the test rows is left out."""
 
 Figures = dict[str, dict[str, float]]
 
@@ -53,10 +51,20 @@ class Test:
         known[ledger.item[past & (ledger.item >= 0)]] = True
         return cls(Window.of(ledger, rows), cut, known, past)
 
+    @classmethod
+    def unlearnt(cls, ledger: Ledger, cut: float, trained_until: float, seed: int) -> Test | None:
+        """Draw rows that a champion has not learnt either; None where those are too few to tell.
+
+        It has learnt some after the cut when that lies further back than it did: older history was loaded, or more is
+        held out now.
+        """
+        test = cls.of(ledger, max(cut, trained_until), seed)
+        return None if trained_until > cut and len(test.window) < FLOOR_ROWS else test
+
     def batches(self) -> Iterator[Window]:
         """The rows in parts."""
-        for start in range(0, len(self.window), ROWS_A_BATCH):
-            yield self.window.part(slice(start, start + ROWS_A_BATCH))
+        for rows in self.window.batches():
+            yield self.window.part(rows)
 
     def vectors(
         self, model: InterestModel, item_texts: np.ndarray, query_texts: np.ndarray
@@ -141,18 +149,22 @@ class Judgement:
         }
 
 
-def decide(found: dict[str, Figures]) -> Judgement:
+def decide(found: dict[str, Figures], about_champion: str = "") -> Judgement:
     """Accept a candidate whose NDCG@10 over all test rows beats the untuned text model's and the champion's.
 
     And that is not much worse than the champion for new items or new people: a better mean must not be paid by them.
+    The reason ends with what is to be said ``about_champion``.
     """
+    accepted, reason = _verdict(found)
+    return Judgement(accepted, f"{reason} ({about_champion})" if about_champion else reason, found)
+
+
+def _verdict(found: dict[str, Figures]) -> tuple[bool, str]:
     candidate = found["candidate"]["all"]
     if not candidate["count"]:
-        return Judgement(
-            False,
+        return False, (
             "nobody met an item for the first time after the cut, so there is nothing to judge on. "
-            "Fix: wait for more events, or raise NEARLINE_HOLDOUT_SHARE.",
-            found,
+            "Fix: wait for more events, or raise NEARLINE_HOLDOUT_SHARE."
         )
     rivals = {name: found[name]["all"]["ndcg"] for name in ("untuned_text", "champion") if name in found}
     said = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in rivals.items())
@@ -160,11 +172,11 @@ def decide(found: dict[str, Figures]) -> Judgement:
     verdict = f"NDCG@10 {candidate['ndcg']:.4f} on {candidate['count']:.0f} later interactions; {said}"
     fallen = [text for stratum in FLOORED if (text := _fallen(found, stratum))]
     if fallen:
-        return Judgement(False, f"{' and '.join(fallen)}: {verdict}", found)
+        return False, f"{' and '.join(fallen)}: {verdict}"
     if better:
         names = " and ".join(name.replace("_", " ") for name in better)
-        return Judgement(False, f"not better than the {names}: {verdict}", found)
-    return Judgement(True, f"better than the {' and '.join(n.replace('_', ' ') for n in rivals)}: {verdict}", found)
+        return False, f"not better than the {names}: {verdict}"
+    return True, f"better than the {' and '.join(n.replace('_', ' ') for n in rivals)}: {verdict}"
 
 
 def _fallen(found: dict[str, Figures], stratum: str) -> str:

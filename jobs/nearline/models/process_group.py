@@ -5,10 +5,7 @@ TorchDistributor starts them and sets their environment. In a process by itself 
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,17 +18,6 @@ T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(hours=12)
 """The first process alone reads the catalogue, which takes hours where it is large; the others wait."""
-
-
-def end_with_parent() -> None:
-    """Have this process killed as soon as the one that started it is gone.
-
-    torchrun gives its processes sessions of their own: when a job is killed with all of its group, they would go on,
-    and write into the same folder as the job's next try.
-    """
-    if sys.platform == "linux":
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of linux/prctl.h
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 @contextmanager

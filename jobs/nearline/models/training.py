@@ -23,7 +23,7 @@ from nearline.core.split import first_interactions
 from nearline.core.trends import UNSEEN
 from nearline.errors import InputError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
-from nearline.models.behaviour_schedule import Checkpoint, train_behaviour_model
+from nearline.models.behaviour_schedule import Checkpoint, train_behaviour_model, weights_digest
 from nearline.models.behaviour_training import BehaviourTrainer
 from nearline.models.choices import Choices, assemble
 from nearline.models.interest_model import InterestModel
@@ -64,13 +64,16 @@ def train_interest_model(
             "Fix: load events over a longer time."
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    item_texts, query_texts = _read_texts(data, plan, text_model.to(device), report, keep)
+    texts = {"data": data.identity(), "plan": asdict(plan.text), "start": weights_digest(text_model)}
+    start = weights_digest(champion.behaviour) if champion else None
+    tuned = Checkpoint(keep / "text.pt", texts)
+    checkpoint = Checkpoint(keep / "checkpoint.pt", {"texts": texts, "plan": asdict(plan), "start": start})
+    item_texts, query_texts = _read_texts(data, plan, text_model.to(device), report, keep, tuned)
     behaviour, residuals = starting_model(data, plan, champion, text_model.width, item_texts)
     trainer = BehaviourTrainer(behaviour.to(device), item_texts, query_texts, residuals, plan.behaviour)
     # The first process chooses and the others hear of it: with a figure of their own, one might stop before another.
     choices = Choices(data, trainer, text_model, item_texts, query_texts, report) if is_first() else None
     made = of_first(lambda: choices.made if choices else {})
-    checkpoint = Checkpoint.of(trainer, keep / "checkpoint.pt", data.digest)
     train_behaviour_model(
         trainer,
         inner,
@@ -81,25 +84,22 @@ def train_interest_model(
         progress(report, plan.behaviour.epochs + plan.behaviour.final_epochs),
         checkpoint,
     )
-    (keep / "text.pt").unlink(missing_ok=True)
+    tuned.remove()
     text_model.to("cpu")
     made = of_first(lambda: choices.made if choices else {})
     trained = assemble(trainer, text_model, data, made)
-    weights = dict(zip(data.ledger.kinds, data.ledger.kind_weights, strict=True))
-    trained.notes = {
-        **made, "kind_weights": weights, "trained_until": data.end, "validated_from": data.inner_end
-    }  # fmt: skip
+    moments = {"trained_until": data.end, "validated_from": data.inner_end}
+    trained.notes = {**made, "kind_weights": data.kind_weights, **moments}
     return trained
 
 
 def _read_texts(
-    data: TrainingData, plan: TrainingPlan, text_model: TextModel, report: Report, keep: Path
+    data: TrainingData, plan: TrainingPlan, text_model: TextModel, report: Report, keep: Path, tuned: Checkpoint
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tune the text model, then read the catalogue and the queries with it: float32 (n, text width) each.
 
     One process of several does it, the others take what it left.
     """
-    tuned = Checkpoint(keep / "text.pt", {"training": asdict(plan.text), "data": data.digest})
     if is_first():
         if (kept := tuned.read()) is None:
             shutil.rmtree(keep / "text_vectors", ignore_errors=True)  # of an earlier try, and another text model
@@ -148,7 +148,7 @@ def may_continue(champion: InterestModel, shape: BehaviourConfig, data: Training
     return (
         champion.behaviour.config == shape
         and champion.kinds == list(data.ledger.kinds)
-        and champion.notes.get("trained_until", float("inf")) <= data.inner_end
+        and champion.trained_until <= data.inner_end
     )
 
 

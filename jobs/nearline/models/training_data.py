@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class TrainingData:
     inner_transitions
         From ``inner``, by fading.
     digest
-        Of the data: a training that was killed goes on only if it is the same.
+        Of items and events, see `identity`.
     """
 
     item_ids: Sequence[str]
@@ -48,6 +49,16 @@ class TrainingData:
     pairs: TextPairs
     inner_transitions: Mapping[float, Transitions]
     digest: str = ""
+
+    @property
+    def kind_weights(self) -> dict[str, float]:
+        """What each kind of event says about liking."""
+        return dict(zip(self.ledger.kinds, self.ledger.kind_weights, strict=True))
+
+    def identity(self) -> dict[str, Any]:
+        """What makes it the same data: a training that was killed goes on only with that."""
+        moments = {"inner_end": self.inner_end, "end": self.end}
+        return {"digest": self.digest, **moments, "kind_weights": self.kind_weights}
 
 
 def text_pairs(

@@ -160,8 +160,8 @@ def measure(data: QualityData, problem: Problem, part: Without, epochs: int, see
 
     def choose(chosen: choices.Choices) -> None:
         real(chosen)
-        seen["scores"] = chosen.scores()
-        seen["window"], seen["known"], seen["made"] = chosen.window, chosen.known, dict(chosen.made)
+        seen["scores"] = np.concatenate(list(chosen.scores()))
+        seen["window"], seen["known"], seen["made"] = chosen.window, chosen.window.known(), dict(chosen.made)
 
     def read(training_data: TrainingData, *rest: Any) -> tuple[np.ndarray, np.ndarray]:
         # Most parts leave the texts alone: they are tuned and read once for all of those.

@@ -5,17 +5,19 @@ What is there already for the same problem is not made again. A peer that fails 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nearline.adapters.code_identity import code_identity
 from nearline.errors import InputError
 
 log = logging.getLogger("nearline.quality")
@@ -54,13 +56,22 @@ class Scores:
         """Each model's name and when its facts were last written, in nanoseconds."""
         return {path.stem: path.stat().st_mtime_ns for path in self.folder.glob("[!.]*.json")}
 
-    def stamp(self, before: dict[str, int]) -> None:
-        """Mark what was written since `written` returned ``before`` as of this problem."""
+    def stamp(self, before: dict[str, int], code: Mapping[str, str]) -> None:
+        """Mark what was written since `written` returned ``before`` as of this problem, made by ``code``."""
+        made = {"problem": self.digest, "code": dict(code)}
         for name, _ in self.written().items() - before.items():
             path = self.folder / f"{name}.json"
             draft = path.with_suffix(".partial")
-            draft.write_text(json.dumps({**json.loads(path.read_text()), "problem": self.digest}, indent=1))
+            draft.write_text(json.dumps({**json.loads(path.read_text()), **made}, indent=1))
             os.replace(draft, path)
+
+
+def code() -> dict[str, str]:
+    """Version and digest of the package, and as ``peers`` the SHA-256 of the peers' Python files, in hex."""
+    digest = hashlib.sha256()
+    for path in sorted(RUN_PEER.parent.glob("*.py")):
+        digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    return {**code_identity(), "peers": digest.hexdigest()}
 
 
 def wanted_peers(text: str) -> list[str]:
@@ -84,9 +95,9 @@ def run_ours(scores: Scores, score: Callable[[], None], *, again: bool) -> None:
     if scores.facts("nearline") is not None and not again:
         log.info("nearline: scores of this problem are there (to make them again: --again nearline, or AGAIN=nearline)")
         return
-    began, before = time.monotonic(), scores.written()
+    began, before, made_by = time.monotonic(), scores.written(), code()
     score()
-    scores.stamp(before)
+    scores.stamp(before, made_by)
     if scores.facts("nearline") is None:
         raise InputError(
             f"{scores.folder}: expected nearline.npy and nearline.json from nearline_model.score, saw none."
@@ -95,7 +106,12 @@ def run_ours(scores: Scores, score: Callable[[], None], *, again: bool) -> None:
 
 
 def run_peers(
-    scores: Scores, peers: Sequence[str], python: Path, budget: float, again: Callable[[str], bool]
+    scores: Scores,
+    peers: Sequence[str],
+    python: Path,
+    budget: float,
+    again: Callable[[str], bool],
+    fill: Callable[[str], bool] = lambda _: False,
 ) -> dict[str, str]:
     """Run each peer; why some failed, by name.
 
@@ -105,18 +121,22 @@ def run_peers(
         Of the peers' own environment. Where there is none this one is used, which suffices for the simple peers.
     budget
         Seconds for tuning and learning, each.
+    again, fill
+        Whether a peer whose scores are there makes them again; or else fills its rows without a history again.
     """
     failed = {}
     problem = scores.folder.parent
     for peer in peers:
-        if scores.facts(peer) is not None and not again(peer):
+        kept = scores.facts(peer) is not None and not again(peer)
+        if kept and not fill(peer):
             log.info("%s: scores of this problem are there", peer)
             continue
-        said = problem / "logs" / f"{peer}.log"
+        said = problem / "logs" / f"{peer}{'.fill' if kept else ''}.log"
         said.parent.mkdir(exist_ok=True)
         command = [str(python) if python.exists() else sys.executable, str(RUN_PEER)]
         command += ["--problem", str(problem), "--peer", peer, "--budget", f"{budget:g}"]
-        began, before = time.monotonic(), scores.written()
+        command += ["--fill"] if kept else []
+        began, before, made_by = time.monotonic(), scores.written(), code()
         try:
             with said.open("w") as file:
                 limit = max(GRACE * budget, LEAST_SECONDS)
@@ -124,12 +144,12 @@ def run_peers(
             reason = f"exit status {status}" if status else ""
         except subprocess.TimeoutExpired:
             reason = f"stopped after {limit:.0f} s"
-        scores.stamp(before)
+        scores.stamp(before, made_by)
         if not reason and scores.facts(peer) is None:
             reason = "wrote no scores"
         if reason:
             last = said.read_text(errors="replace").strip().splitlines()[-1:]
-            failed[peer] = f"{reason}: {' '.join(last)[:300]} (see logs/{peer}.log)"
+            failed[peer] = f"{reason}: {' '.join(last)[:300]} (see logs/{said.name})"
             log.warning("%s failed: %s", peer, failed[peer])
         else:
             log.info("%s took %.0f s", peer, time.monotonic() - began)

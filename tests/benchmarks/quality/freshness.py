@@ -86,13 +86,13 @@ class _View:
 
     def point(self, rows: np.ndarray, known_end: np.ndarray) -> dict[str, float]:
         """NDCG@10 by way of some rows whose vectors know the ledger up to ``known_end`` (rows,)."""
-        covariance = catalogue_moments(self.items)[1]
+        covariance, vectors = catalogue_moments(self.items)[1], np.concatenate([self.items, self.queries])
         found: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
         for batch in np.array_split(np.arange(len(rows)), max(1, len(rows) // 200)):
             part, ends = self.window.part(rows[batch]), known_end[batch]
             old = part.ending(ends)
             stale = scaled(interests_of(self.model, old, self.items, self.queries), covariance)
-            fresh = folded(stale, part, ends, self.items, self.fold, unit_scale(covariance))
+            fresh = folded(stale, part, ends, vectors, self.fold, unit_scale(covariance))
             before, after = transition_view(old, self.table), transition_view(part, self.table)
             known = part.known() | ~self.trained
             for way, interests, view in (("stale", stale, before), ("read", stale, after), ("fold", fresh, after)):

@@ -29,7 +29,6 @@ from benchmarks.quality.problem import Problem
 from benchmarks.quality.protocol import leave_one_out, successive
 from benchmarks.quality.report import OURS, strata_figures
 from benchmarks.quality.table import table
-from nearline.adapters.code_identity import code_identity
 from nearline.errors import InputError, run_job
 from nearline.models.kept_vectors import kept_vectors
 from nearline.settings import Settings
@@ -55,16 +54,17 @@ def main(argv: list[str] | None = None) -> int:
     log.info("%s: problem %s in %s", data.name, digest[:12], folder)
 
     scores = contestants.Scores(folder / "scores", digest)
-    again = set((wanted.again or "").split(","))
+    again, fill = (set((names or "").split(",")) for names in (wanted.again, wanted.fill))
     contestants.run_ours(scores, lambda: _score_ours(data, problem, folder), again=bool(again & {"all", OURS}))
     failed = contestants.run_peers(
-        scores, peers, wanted.peers_python, wanted.budget, lambda peer: bool(again & {"all", peer})
-    )
+        scores, peers, wanted.peers_python, wanted.budget,
+        again=lambda peer: bool(again & {"all", peer}), fill=lambda peer: bool(fill & {"all", peer}),
+    )  # fmt: skip
     shown = [name for name in scores.names() if name in peers or name.startswith(OURS)]
     judged = {name: ranked.rank_scores(scores.folder / f"{name}.npy", problem) for name in shown}
     report = {
         "data": _data_facts(data),
-        "code": code_identity(),
+        "code": contestants.code(),
         "protocol": {**json.loads((folder / "problem.json").read_text()), "name": wanted.protocol},
         "made": {name: scores.facts(name) for name in shown},
         "failed": failed,
@@ -157,6 +157,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds for each peer to tune and learn")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--again", nargs="?", const="all", metavar="NAMES", help="make these scores again (all)")
+    parser.add_argument(
+        "--fill",
+        metavar="NAMES",
+        help="for these kept peers choose again, learning nothing, what rows without history get",
+    )
     parser.add_argument("--mlflow", metavar="URI", help="default: NEARLINE_MLFLOW_URI, or a database beside results")
     return parser.parse_args(argv)
 

@@ -21,9 +21,14 @@ SHOWN = (
 
 
 def table(report: dict[str, Any]) -> str:
-    """All models, best warm NDCG@10 first, with intervals of 95%; then nearline against each of the others."""
+    """All models, best warm NDCG@10 first, with intervals of 95%; then nearline against each of the others.
+
+    A peer whose tuning or training was stopped by its budget has a star.
+    """
     strata = report["strata"]
     models = sorted(strata["all"]["models"], key=lambda model: -_value(strata, "warm", model, "ndcg"))
+    starred = {model for model in models if (report["made"].get(model) or {}).get("stopped_by_budget")}
+    titles = {model: model + "*" * (model in starred) for model in models}
     sizes = {name: stratum["count"] for name, stratum in strata.items()}
     lines = [
         f"{report['data']['name']}, {report['protocol']['name']}: "
@@ -31,14 +36,16 @@ def table(report: dict[str, Any]) -> str:
     ]
     for columns in (COLUMNS, SHOWN):
         rows = [["", *(title for _, _, title in columns)]]
-        rows += [[model, *(_cell(strata, name, model, metric) for name, metric, _ in columns)] for model in models]
+        rows += [
+            [titles[model], *(_cell(strata, name, model, metric) for name, metric, _ in columns)] for model in models
+        ]
         lines += ["", *_aligned(rows)]
     versus = [["nearline against", "warm difference", "p", "p (Holm)", "gain"]]
     for peer, found in sorted(strata["warm"]["versus"].items(), key=lambda pair: pair[1]["difference"]["value"]):
         gain = found["relative"]
         versus.append(
             [
-                peer,
+                titles[peer],
                 _interval(found["difference"]),
                 f"{found['p']:.3f}",
                 f"{found['p_holm']:.3f}",
@@ -47,6 +54,8 @@ def table(report: dict[str, Any]) -> str:
         )
     if len(versus) > 1:
         lines += ["", *_aligned(versus)]
+    if starred:
+        lines += ["", "* stopped by its budget before validation said that it was at its best"]
     lines += [f"{peer} failed: {reason}" for peer, reason in report["failed"].items()]
     return "\n".join(lines)
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.quality.peers.fallback import Fallback, choose_fallback
 from benchmarks.quality.peers.neural_model import NeuralModel
 from benchmarks.quality.peers.problem import Problem
-from benchmarks.quality.peers.tuning import Outcome, Settings, say, stopwatch, with_fallback
+from benchmarks.quality.peers.tuning import Outcome, Settings, say, stopwatch
 
 RACE_SHARE = 0.3
 """Of the budget, for both halves of the race."""
@@ -37,6 +38,7 @@ class Runner:
 
     problem: Problem
     settings: Settings
+    fallback: Fallback
     seen: list[tuple[int, float]] = field(default_factory=list)
     learning_seconds: float = 0.0
 
@@ -64,7 +66,8 @@ class Runner:
         self.model.learn(max(1, round(seconds / self.epoch_seconds)) if self.epoch_seconds else 1)
         self.learning_seconds += spent()
         problem = self.problem
-        scores = with_fallback(self.model.score(problem.validation), problem, problem.inner, problem.validation)
+        scores = self.model.score(problem.validation)
+        self.fallback.fill(scores, problem, problem.inner, problem.validation)
         self.seen.append((self.model.epochs, problem.validation_ndcg(scores)))
         epoch = f"epoch {self.model.epochs} ({self.epoch_seconds:.1f} s each)"
         say(f"{epoch}: {self.seen[-1][1]} with {told(self.settings)}")
@@ -80,7 +83,8 @@ def tune_neural(problem: Problem, choices: Sequence[Settings], budget: float) ->
         it ended before the patience did.
     """
     spent = stopwatch()
-    runners = [Runner(problem, settings) for settings in choices]
+    fallback = choose_fallback(problem)
+    runners = [Runner(problem, settings, fallback) for settings in choices]
     left = runners
     for kept in (2, 1):
         for runner in left:
@@ -104,9 +108,10 @@ def tune_neural(problem: Problem, choices: Sequence[Settings], budget: float) ->
     say(f"learning all events for {epochs} epochs after {spent():.0f} s")
     final = NeuralModel(problem.all, winner.settings)
     final.learn(epochs)
-    scores = with_fallback(final.score(problem.test), problem, problem.all, problem.test)
+    scores = fallback.fill(final.score(problem.test), problem, problem.all, problem.test)
     tried = [{**told(runner.settings), "seen": runner.seen, "ndcg": runner.best[1]} for runner in runners]
-    return Outcome(scores, {**told(winner.settings), "epochs": epochs}, ndcg, tried, cut_short)
+    chosen = {**told(winner.settings), "epochs": epochs}
+    return Outcome(scores, chosen, ndcg, tried, cut_short, fallback.facts(), spent())
 
 
 def told(settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ peer knows more than another. The targets of the test are not in it.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +127,10 @@ class Problem:
     test: Rows
     text_vectors: np.ndarray
     has_clock: bool
+
+    def only_validation(self, chosen: np.ndarray) -> Problem:
+        """Return the problem with some of its validation rows, bool (validation rows,)."""
+        return replace(self, validation=self.validation.only(chosen))
 
     def validation_ndcg(self, scores: np.ndarray) -> float:
         """NDCG@10 of scores, float32 (validation rows, items), among warm items that the row had not met.

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from benchmarks.quality.peers.popularity import popularity
+from benchmarks.quality.peers.fallback import Fallback, choose_fallback
+from benchmarks.quality.peers.popularity import Popularity
 from benchmarks.quality.peers.problem import Events, Problem, Rows
 
 Settings = dict[str, Any]
@@ -30,7 +31,11 @@ class Outcome:
     tried
         Every setting with its figure.
     stopped_by_budget
-        Whether the time ended while something was left to try, or while the figure still rose.
+        Whether the time ended while something was left to try, or before the figure had stopped to rise.
+    fallback
+        What rows without a history got.
+    work
+        Seconds of `stopwatch` that all this took.
     """
 
     scores: np.ndarray
@@ -38,6 +43,8 @@ class Outcome:
     validation_ndcg: float
     tried: Sequence[Mapping[str, Any]] = field(default_factory=list)
     stopped_by_budget: bool = False
+    fallback: Mapping[str, Any] = field(default_factory=dict)
+    work: float = 0.0
 
 
 class GridPeer(Protocol):
@@ -69,6 +76,7 @@ def tune(peer: GridPeer, problem: Problem, budget: float) -> Outcome:
     would not also do for the last learning.
     """
     spent, slowest, cut_short = stopwatch(), 0.0, False
+    fallback = Fallback(peer.days) if isinstance(peer, Popularity) else choose_fallback(problem)
     tried: list[dict[str, Any]] = []
     for learning in grid(peer.LEARNING):
         if tried and spent() + 2.5 * slowest > budget:
@@ -77,9 +85,8 @@ def tune(peer: GridPeer, problem: Problem, budget: float) -> Outcome:
         start = spent()
         learned = peer.learn(problem, problem.inner, learning)
         for scoring in grid(peer.SCORING):
-            scores = with_fallback(
-                peer.score(learned, problem.validation, scoring), problem, problem.inner, problem.validation
-            )
+            scores = peer.score(learned, problem.validation, scoring)
+            fallback.fill(scores, problem, problem.inner, problem.validation)
             tried.append({**learning, **scoring, "ndcg": problem.validation_ndcg(scores)})
         slowest = max(slowest, spent() - start)
         say(f"{tried[-1]} after {spent():.0f} s")
@@ -87,18 +94,8 @@ def tune(peer: GridPeer, problem: Problem, budget: float) -> Outcome:
     settings = {name: value for name, value in best.items() if name != "ndcg"}
     say(f"best {best}; learning all events")
     learned = peer.learn(problem, problem.all, settings)
-    scores = with_fallback(peer.score(learned, problem.test, settings), problem, problem.all, problem.test)
-    return Outcome(scores, settings, best["ndcg"], tried, cut_short)
-
-
-def with_fallback(scores: np.ndarray, problem: Problem, events: Events, rows: Rows) -> np.ndarray:
-    """Scores, changed in place: a row with no positive event in its history gets the popularity of 30 days.
-
-    No model of what came before can say anything there, and everybody who runs one shows what is popular.
-    """
-    empty = rows.newest(1)[:, 0] < 0
-    scores[empty] = popularity(events, 30.0, problem.has_clock)
-    return scores
+    scores = fallback.fill(peer.score(learned, problem.test, settings), problem, problem.all, problem.test)
+    return Outcome(scores, settings, best["ndcg"], tried, cut_short, fallback.facts(), spent())
 
 
 def stopwatch() -> Callable[[], float]:

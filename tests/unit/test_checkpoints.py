@@ -1,0 +1,98 @@
+"""A training that was killed goes on only as the same one: other data, another cut or another start begins anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny_models
+from nearline.core.hyperparameters import BehaviourTraining, TextTraining, TrainingPlan
+from nearline.models.behaviour_schedule import weights_digest
+from nearline.models.interest_model import InterestModel
+from nearline.models.text_model import TextModel
+from nearline.models.training import train_interest_model
+from nearline.models.training_data import TrainingData
+
+PLAN = TrainingPlan(
+    text=TextTraining(steps=2, batch=8), behaviour=BehaviourTraining(epochs=2, batch=8), history_length=10
+)
+DAY = tiny_models.DAY
+Report = Callable[[dict[str, float], int], None]
+
+
+class Killed(Exception):
+    pass
+
+
+def world(cut: float = 20 * DAY, inner_cut: float = 16 * DAY) -> TrainingData:
+    return tiny_models.training_data(tiny_models.small_world(people=12), cut, inner_cut)
+
+
+def other_weights() -> TrainingData:
+    data = world()
+    weights = [5.0 * weight for weight in data.ledger.kind_weights]
+    return replace(data, ledger=replace(data.ledger, kind_weights=weights))
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    return tiny_models.tiny_encoder(tmp_path / "encoder")
+
+
+@pytest.fixture
+def killed(encoder: Path, tmp_path: Path) -> Path:
+    """What a training leaves that was killed after its first pass."""
+    torch.set_num_threads(1)
+
+    def die(values: dict[str, float], step: int) -> None:
+        if "validation_ndcg" in values and step == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_interest_model(world(), PLAN, TextModel.load(encoder), die, tmp_path / "keep")
+    assert (tmp_path / "keep" / "checkpoint.pt").exists()
+    return tmp_path / "keep"
+
+
+def what_was_done(
+    keep: Path, data: TrainingData, text: TextModel, champion: InterestModel | None = None
+) -> tuple[bool, int]:
+    """Whether the text model was trained, and how many passes were validated."""
+    texts, passes = [], []
+
+    def report(values: dict[str, float], step: int) -> None:
+        texts.extend([step] if "text_loss" in values else [])
+        passes.extend([step] if "validation_ndcg" in values else [])
+
+    train_interest_model(data, PLAN, text, report, keep, champion)
+    return bool(texts), len(passes)
+
+
+def test_the_same_training_goes_on(killed: Path, encoder: Path) -> None:
+    assert what_was_done(killed, world(), TextModel.load(encoder)) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    "data", [lambda: world(18 * DAY, 13 * DAY), lambda: world(20 * DAY, 14 * DAY), other_weights],
+    ids=["another cut", "another inner cut", "other kind weights"],
+)  # fmt: skip
+def test_other_data_begin_anew(killed: Path, encoder: Path, data: Callable[[], TrainingData]) -> None:
+    assert what_was_done(killed, data(), TextModel.load(encoder)) == (True, 2)
+
+
+def test_another_encoder_begins_anew(killed: Path, encoder: Path) -> None:
+    other = TextModel.load(encoder)
+    with torch.no_grad():
+        next(iter(other.parameters())).add_(0.01)
+    assert weights_digest(other) != weights_digest(TextModel.load(encoder)) == weights_digest(TextModel.load(encoder))
+    assert what_was_done(killed, world(), other) == (True, 2)
+
+
+def test_another_champion_begins_anew_with_the_same_texts(killed: Path, encoder: Path, tmp_path: Path) -> None:
+    earlier = world(14 * DAY, 11 * DAY)
+    champion = train_interest_model(earlier, PLAN, TextModel.load(encoder), lambda *_: None, tmp_path / "earlier")
+    assert what_was_done(killed, world(), TextModel.load(encoder), champion) == (False, 2)
