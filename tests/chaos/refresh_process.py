@@ -33,7 +33,9 @@ import psycopg  # noqa: E402
 
 import refresh_interests  # noqa: E402
 from nearline.adapters import drain, interest_ledger  # noqa: E402
+from nearline.adapters.new_items import NewItems  # noqa: E402
 from nearline.adapters.postgres import connect, queries  # noqa: E402
+from nearline.adapters.promotion import PLACING_SECONDS  # noqa: E402
 from nearline.adapters.version_tables import drop_tables  # noqa: E402
 from nearline.core.behaviour import History  # noqa: E402
 from nearline.errors import DatabaseUnreachable, run_job  # noqa: E402
@@ -184,10 +186,13 @@ def publish(settings: Settings, version: int) -> int:
         ledger = open_shop(connection, version, live=False)
         ledger.model = ledger._reader.model = Fragile()
         print(f"started {version} {ledger.position(lock=False)}", flush=True)
+        items = NewItems(ledger)
+        items.take_for(PLACING_SECONDS)
         ledger.catch_up_and(
             lambda: (
                 connection.execute("select nearline_data._promote(%s, 'chaos', 'it is a test')", (version,)) and None
-            )
+            ),
+            settle=lambda: items.take_for(0.0),
         )
     return 0
 

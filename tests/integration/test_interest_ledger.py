@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
 
+from nearline.adapters import promotion
 from nearline.adapters.interest_ledger import InterestLedger, ShardsChanged
 from nearline.adapters.new_items import NewItems
 from nearline.adapters.postgres import Connection, connect
@@ -248,6 +249,21 @@ def test_an_item_that_comes_later_is_placed_and_who_waited_for_it_is_refreshed(c
     found = connection.execute("select item_id from nearline.recommend('u1', 3)").fetchall()
     assert all(item.startswith("baking") for (item,) in found)
     assert NewItems(ledger).take() == 0
+
+
+def test_who_only_met_a_later_item_is_known_to_a_version_that_goes_live(connection: Connection) -> None:
+    old = open_shop(connection)
+    new = open_shop(connection, 2, live=False)
+    connection.execute("insert into nearline_data.item (item_id, kind, title) values ('late', 'page', 'A baking page')")
+    connection.execute("select nearline.record_event('u1', 'view', 'late')")
+    NewItems(old).take()
+    old.catch_up()
+    assert vectors(connection).keys() == {"u1"}
+    promotion.go_live(new, "test", "it knows the item too")
+    row = connection.execute(
+        "select u.user_id from nearline_data.user_interest u join nearline_data.live_version l using (model_version)"
+    ).fetchone()
+    assert row == ("u1",)
 
 
 def test_a_look_in_between_is_for_what_came_a_moment_ago(connection: Connection) -> None:

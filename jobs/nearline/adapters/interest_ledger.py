@@ -188,14 +188,15 @@ class InterestLedger:
             if step.is_last:
                 return total
 
-    def catch_up_and(self, flip: Callable[[], None]) -> int:
+    def catch_up_and(self, flip: Callable[[], None], settle: Callable[[], None] = lambda: None) -> int:
         """Catch up, and call ``flip`` in the transaction after which nothing of any other version is newer.
 
-        Returns the number of events read.
+        ``settle`` is called when the vectors of the others stand still. Returns the number of events read.
         """
         total = self.catch_up()
         with self.connection.transaction():
             self._rows("lock_other_cursors")  # their vectors stand still from here on
+            settle()
             total += self.catch_up()
             flip()
         return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import numpy as np
 
@@ -40,6 +41,14 @@ class NewItems:
         if placed or refreshed:
             log.info("%d new items have a vector, %d people who touched such are refreshed", placed, refreshed)
         return refreshed
+
+    def take_for(self, seconds: float) -> None:
+        """Place new items until none is left or the time is over, at least some, and refresh who waits for one."""
+        give_up = time.monotonic() + seconds
+        while self._place() == ITEMS_A_SWEEP and time.monotonic() < give_up:
+            pass
+        self.ledger.take_arrived(look_at_all=self._look_at_all)
+        self._look_at_all = False
 
     def _place(self) -> int:
         connection, version = self.ledger.connection, self.ledger.model_version

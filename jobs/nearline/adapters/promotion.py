@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nearline.adapters.interest_ledger import InterestLedger
+from nearline.adapters.new_items import NewItems
 from nearline.adapters.postgres import Connection, queries
 from nearline.errors import ModelError
 
@@ -24,6 +25,8 @@ log = logging.getLogger("nearline.promotion")
 
 LEAST_RECALL = 0.8
 """Of what an exact search finds, an index must find so much. pgvector's usual settings find above 0.9 of real items."""
+PLACING_SECONDS = 5.0
+"""For items that came after a version was loaded: a rollback over many of them is not to wait for all."""
 
 
 def check_index(connection: Connection, version: int) -> float:
@@ -79,6 +82,9 @@ def go_live(
     about = {"model_version": ledger.model_version, "by_whom": by, "because": because}
     ledger.set_shards()
     events = ledger.catch_up()  # most of it, before anybody has to wait
+    # What came after the version was loaded is in what the live one knows of people, so it has to be in this one.
+    items = NewItems(ledger)
+    items.take_for(PLACING_SECONDS)
 
     def flip() -> None:
         connection.execute(queries("publish")["promote"], about)
@@ -88,7 +94,7 @@ def go_live(
     with one_at_a_time(connection):
         if not is_wanted():
             return None
-        return events + ledger.catch_up_and(flip)
+        return events + ledger.catch_up_and(flip, settle=lambda: items.take_for(0.0))
 
 
 @contextmanager
