@@ -21,13 +21,13 @@ begin
         -- Bounds alone have no index: they would be asked of the whole catalogue.
         if path is not null and regexp_replace(path::text, '"([^"\\]|\\.)*"', '', 'g') like '%==%'
            and not nearline_data._is_common(path, few, items) then
-            among := nearline_data._few_that_match(few, item_kinds, path, languages, blocked);
+            among := nearline_data._few('path', few, item_kinds, path, languages, blocked);
             why := 'match';
         end if;
         if among is null and item_kinds is not null and few >= coalesce(
             (select sum(t.item_count) from nearline_data.topic t where t.attribute = 'kind' and t.value = any (item_kinds)), 0
         ) then
-            among := nearline_data._few_of_kinds(few, item_kinds, path, languages, blocked);
+            among := nearline_data._few('kinds', few, item_kinds, path, languages, blocked);
             why := 'are of these kinds';
         end if;
         if among is null and languages is not null and few >= coalesce(
@@ -38,7 +38,7 @@ begin
                   and split_part(t.value, '-', 1) = any (array(select split_part(l.tag, '-', 1) from unnest(languages) as l (tag)))
             ), 0
         ) then
-            among := nearline_data._few_in_languages(few, item_kinds, path, languages, blocked);
+            among := nearline_data._few('languages', few, item_kinds, path, languages, blocked);
             why := 'are in these languages';
         end if;
         if among is not null then
