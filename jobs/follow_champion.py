@@ -125,8 +125,7 @@ def _complete(settings: Settings, connection: Connection, champion: Champion) ->
         log.info("version %d is loaded: its tables are not here", champion.version)
         trends = RunFolder(settings, f"version-{champion.version}").path / "trends.npz"
         save_served_trends(connection, trends)
-        name = f"version-{mlflow_registry.version_name(champion.version, champion.run_id)}"
-        kept = settings.home / "text_vectors" / name
+        kept = mlflow_registry.text_vectors_of_version(settings, champion.version, champion.run_id)
         load_version(settings, connection, Source(champion.version, champion.run_id, metrics, folder, kept, trends))
     else:
         log.info("version %d: its items are here, the interests are computed", champion.version)

@@ -36,8 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     settings = run.settings
     use_threads()
     snapshot = read_snapshot(run.snapshot)
-    kept = settings.home / "text_vectors"
-    test, champion, about_champion = _beside_champion(settings, snapshot, kept)
+    test, champion, about_champion = _beside_champion(settings, snapshot)
     log.info("%d first meetings to judge on", len(test.window))
     scores = _scores(InterestModel.load(run.model), run.model, snapshot, test, text_vectors_folder(run))
     found = {"candidate": figures(test, scores)}
@@ -57,14 +56,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _beside_champion(settings: Settings, snapshot: Snapshot, kept: Path) -> tuple[Test, Figures | None, str]:
+def _beside_champion(settings: Settings, snapshot: Snapshot) -> tuple[Test, Figures | None, str]:
     """What to judge on, how the champion does there, and what the reason has to say about it."""
     usual = Test.of(snapshot.ledger, snapshot.cut, settings.seed)
     champion = mlflow_registry.champion(settings)
     if champion is None:
         return usual, None, ""
     folder = mlflow_registry.fetch_model(settings, champion.version, champion.run_id)
-    own = kept / f"version-{mlflow_registry.version_name(champion.version, champion.run_id)}"
+    own = mlflow_registry.text_vectors_of_version(settings, champion.version, champion.run_id)
     name = f"the champion, version {champion.version}"
     try:
         model = InterestModel.load(folder)

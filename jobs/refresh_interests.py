@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from nearline.adapters.history_reader import Encoder
 from nearline.adapters.interest_ledger import InterestLedger, ShardsChanged
 from nearline.adapters.mlflow_registry import fetch_model
 from nearline.adapters.postgres import connect, queries
+from nearline.adapters.stop import Stop
 from nearline.adapters.version_tables import take_version
 from nearline.errors import DatabaseError, DatabaseUnreachable, InputError, run_job
 from nearline.settings import Settings
@@ -59,9 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.rebuild or arguments.users or arguments.since:
         return _replay(settings, arguments.users.split(",") if arguments.users else None, _time(arguments.since))
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):  # Airflow ends a task with the first
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stop.on_signals(signal.SIGTERM, signal.SIGINT)  # Airflow ends a task with the first
     began, began_at = time.monotonic(), datetime.now(UTC)
     seconds = settings.drain_seconds if arguments.seconds is None else arguments.seconds
     drain = Drain(

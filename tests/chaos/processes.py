@@ -32,8 +32,16 @@ class Refresh:
         self._began, self._ended = threading.Event(), threading.Event()
 
     def wait(self, seconds: float = 20.0) -> int:
-        """Its exit status, minus the signal where one ended it."""
+        """Its exit status, minus the signal where one ended it.
+
+        Raises
+        ------
+        TimeoutError
+            When it does not end, with its log and where each of its threads stands.
+        """
         if not self._ended.wait(seconds):
+            self.kill(signal.SIGUSR1)  # upon which it says where it stands
+            self._ended.wait(1.0)
             raise TimeoutError(f"{self.what} did not end within {seconds} s:\n{self.said()}")
         assert self.status is not None
         return self.status

@@ -12,6 +12,7 @@ python tests/chaos/refresh_process.py serve             fork a process for each 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import select
@@ -260,6 +261,7 @@ def _fork(task: dict[str, Any]) -> int:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
+        faulthandler.register(signal.SIGUSR1)
         os.environ.update(task["env"])
         run_job(lambda: main(task["argv"]))
     except SystemExit as end:

@@ -106,21 +106,30 @@ def play(schedule: Schedule, server: Server, forks: ForkServer) -> Outcome:
     """Do what a schedule says, let everything come to rest, and check."""
     began = time.monotonic()
     with server.shop(forks) as shop:
-        player = Player(shop, server, random.Random(schedule.seed))
-        with Sampler(shop.settings) as sampler:
-            for number in range(schedule.writers):
-                shop.write(schedule.seed * 10 + number, pause=schedule.pause)
-            start = time.monotonic()
-            for act in schedule.acts:
-                time.sleep(max(0.0, start + act.at - time.monotonic()))
-                getattr(player, act.name)(*act.arguments)
-            time.sleep(max(0.0, start + schedule.seconds - time.monotonic()))
-        shop.may_fail = True
-        found = shop.rest()
-        found.note("at some moment", sampler.wrong)
+        sampler = Sampler(shop.settings)
+        try:
+            found = _play(schedule, shop, server, sampler)
+        except TimeoutError as stuck:  # as a finding, so that the other schedules are played too
+            found = Findings(problems=[str(stuck)])
     return Outcome(
         schedule, found, sampler.samples, shop.book.retries, shop.errors, time.monotonic() - began
     )  # fmt: skip
+
+
+def _play(schedule: Schedule, shop: Shop, server: Server, sampler: Sampler) -> Findings:
+    player = Player(shop, server, random.Random(schedule.seed))
+    with sampler:
+        for number in range(schedule.writers):
+            shop.write(schedule.seed * 10 + number, pause=schedule.pause)
+        start = time.monotonic()
+        for act in schedule.acts:
+            time.sleep(max(0.0, start + act.at - time.monotonic()))
+            getattr(player, act.name)(*act.arguments)
+        time.sleep(max(0.0, start + schedule.seconds - time.monotonic()))
+    shop.may_fail = True
+    found = shop.rest()
+    found.note("at some moment", sampler.wrong)
+    return found
 
 
 class Player:

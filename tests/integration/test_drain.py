@@ -14,6 +14,7 @@ from nearline.adapters import drain
 from nearline.adapters.drain import Drain
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import Connection, connect
+from nearline.adapters.stop import Stop
 from nearline.adapters.version_tables import take_version
 from nearline.errors import DatabaseError, DatabaseUnreachable
 from nearline.settings import Settings
@@ -34,7 +35,7 @@ class Run:
     def __init__(
         self, settings: Settings, model: MeanOfHistory | None = None, shard: int = 0, shard_count: int = 1
     ) -> None:
-        self.stop = threading.Event()
+        self.stop = Stop()
         self.drain = Drain(
             settings, lambda version: model or MeanOfHistory(),
             deadline=time.monotonic() + 60.0, stop=self.stop, shard=shard, shard_count=shard_count,
@@ -187,7 +188,7 @@ def test_a_lost_connection_is_made_anew(settings: Settings, connection: Connecti
 def test_a_database_that_stays_away_is_an_error_at_the_end(settings: Settings) -> None:
     nowhere = Settings(home=settings.home, dsn="host=/nowhere dbname=nothing")
     alone = Drain(
-        nowhere, lambda version: MeanOfHistory(), deadline=time.monotonic() + 0.5, stop=threading.Event()
+        nowhere, lambda version: MeanOfHistory(), deadline=time.monotonic() + 0.5, stop=Stop()
     )  # fmt: skip
     with pytest.raises(DatabaseUnreachable, match="cannot be reached"):
         alone.run()
@@ -195,7 +196,7 @@ def test_a_database_that_stays_away_is_an_error_at_the_end(settings: Settings) -
 
 def run_once(settings: Settings) -> Drain:
     once = Drain(
-        settings, lambda version: MeanOfHistory(), deadline=time.monotonic(), stop=threading.Event(), wait_for_lock=0.0
+        settings, lambda version: MeanOfHistory(), deadline=time.monotonic(), stop=Stop(), wait_for_lock=0.0
     )  # fmt: skip
     once.run()
     return once

@@ -7,7 +7,6 @@ pooler, a look at the ledger twice a second does.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from nearline.adapters.history_reader import Encoder
 from nearline.adapters.interest_ledger import EVENTS_A_BATCH, InterestLedger, ShardsChanged, Step
 from nearline.adapters.new_items import NewItems
 from nearline.adapters.postgres import Connection, connect, queries
+from nearline.adapters.stop import Stop
 from nearline.errors import DatabaseError, DatabaseUnreachable
 from nearline.settings import Settings
 
@@ -62,7 +62,7 @@ class Drain:
         load: Callable[[int], Encoder],
         *,
         deadline: float,
-        stop: threading.Event,
+        stop: Stop,
         shard: int = 0,
         shard_count: int = 1,
         wait_for_lock: float = LOCK_SECONDS,

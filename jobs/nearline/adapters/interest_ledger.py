@@ -9,7 +9,6 @@ twice whatever dies when. Whoever writes vectors holds the row of the cursor unt
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from nearline.adapters.history_reader import Encoder, HistoryReader, People
 from nearline.adapters.postgres import Connection, VectorArray, queries
+from nearline.adapters.stop import Stop
 from nearline.core.behaviour import History
 from nearline.core.blend import scaled
 from nearline.core.fold import unit_scale
@@ -91,7 +91,7 @@ class InterestLedger:
         with self.connection.transaction():
             self._execute("set_shards")
 
-    def step(self, max_events: int = EVENTS_A_BATCH, stop: threading.Event | None = None) -> Step:
+    def step(self, max_events: int = EVENTS_A_BATCH, stop: Stop | None = None) -> Step:
         """Refresh the people of the oldest unread events, in one transaction.
 
         A transaction of more than ``max_events`` events is read in several, some people in each, until ``stop`` is set:
@@ -150,9 +150,7 @@ class InterestLedger:
             )  # fmt: skip
         return Step(events, people, seconds, batch.is_last)
 
-    def _take_large(
-        self, transaction: int, until: Position, position: Position, stop: threading.Event | None
-    ) -> int | None:
+    def _take_large(self, transaction: int, until: Position, position: Position, stop: Stop | None) -> int | None:
         """Refresh the people of one transaction, some at a time; None: told to stop, or another one was here."""
         done = 0
         with self.connection.cursor("people_of_transaction", withhold=True) as people:

@@ -296,6 +296,11 @@ def version_name(version: int, run_id: str) -> str:
     return f"{version}-{run_id}"
 
 
+def text_vectors_of_version(settings: Settings, version: int, run_id: str) -> Path:
+    """Where the text vectors are kept that a version's own text model gives."""
+    return settings.home / "text_vectors" / f"version-{version_name(version, run_id)}"
+
+
 def fetch_model(settings: Settings, version: int, run_id: str) -> Path:
     """Folder of a registered version, fetched once; where it is there MLflow is not asked.
 
