@@ -9,7 +9,7 @@ from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference
 from nearline_airflow.alerts import say_how_far_behind
 from nearline_airflow.assets import EVENTS, INTERESTS, ITEM_EMBEDDINGS, MODEL
 from nearline_airflow.environment import shards, time_for_a_run
-from nearline_airflow.tasks import python_job_a_share
+from nearline_airflow.tasks import python_job_a_shard
 
 DOC = """
 ### New events become interest vectors
@@ -26,12 +26,12 @@ in its vector within a second.
 * Asked to end (`SIGTERM`, as by *Mark as failed*, a time-out or a shutdown), the task writes the batch it is at and
   stops; the next run goes on from there. A restart of Postgres is waited for.
 * **More people than one process can serve?** `NEARLINE_SHARDS=4`, for the DAG processor, makes it four mapped tasks,
-  each with its share of the people and a cursor of its own.
+  each with its shard of the people and a cursor of its own.
 * Before the first model is live it says so and ends well.
 
 **It is behind?** A run does not end before nothing is unread. One that has not ended well after its start, the wait
 for the run before it, `NEARLINE_DRAIN_SECONDS` and `NEARLINE_LAG_BUDGET` misses its deadline: Airflow's triggerer then
-writes backlog and lag of each share to its log, and posts them to the connection `nearline_alerts` (type HTTP, a
+writes backlog and lag of each shard to its log, and posts them to the connection `nearline_alerts` (type HTTP, a
 webhook that takes `{"text": ...}`) if there is one.
 
 How far behind is it? `select * from nearline.freshness;` or *Nearline* in the menu; for Prometheus `/nearline/metrics`.
@@ -43,7 +43,7 @@ Compute vectors anew, beside everything that runs:
     python jobs/refresh_interests.py --rebuild
 """
 
-SHARES = shards()
+SHARDS = shards()
 
 with DAG(
     dag_id="nearline_interests",
@@ -53,7 +53,7 @@ with DAG(
     catchup=False,
     # One drains until the next, which loads its model meanwhile, takes over: there is no gap between the two.
     max_active_runs=2,
-    max_active_tasks=SHARES,  # of one run: a share that waits for another is behind from the start
+    max_active_tasks=SHARDS,  # of one run: a shard that waits for another is behind from the start
     dagrun_timeout=timedelta(minutes=10),
     deadline=DeadlineAlert(
         name="nearline_lag",
@@ -64,9 +64,9 @@ with DAG(
     default_args={"owner": "nearline"},
     tags=["nearline", "serving"],
 ):
-    python_job_a_share(
+    python_job_a_shard(
         "refresh_interests",
-        SHARES,
+        SHARDS,
         minutes=9,
         retries=0,
         # Where tasks wait for a slot, this one goes first: people wait for it.

@@ -6,7 +6,7 @@ models first, says that it is ready, and has the lock a moment later: there is n
 
 python jobs/refresh_interests.py                      drain for NEARLINE_DRAIN_SECONDS
 python jobs/refresh_interests.py --once               until nothing is unread
-python jobs/refresh_interests.py --shard 1 --of 4     one share of the people, of so many
+python jobs/refresh_interests.py --shard 1 --of 4     one shard of the people, of so many
 python jobs/refresh_interests.py --rebuild            compute everybody's vector anew; also --users u1,u2 or --since
 """
 
@@ -40,8 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, help="how long to drain (default: NEARLINE_DRAIN_SECONDS)")
     parser.add_argument("--once", action="store_true", help="stop as soon as nothing is unread")
-    parser.add_argument("--shard", type=int, default=0, help="which share of the people, from 0")
-    parser.add_argument("--of", type=int, help="how many shares there are (default: NEARLINE_SHARDS)")
+    parser.add_argument("--shard", type=int, default=0, help="which shard of the people, from 0")
+    parser.add_argument("--of", type=int, help="how many shards there are (default: NEARLINE_SHARDS)")
     parser.add_argument("--rebuild", action="store_true", help="compute all vectors of the live version anew")
     parser.add_argument("--users", help="compute the vectors of some people anew: ids with commas between")
     parser.add_argument("--since", help="compute those of people with events since a time such as 2026-11-01")
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = replace(settings, shards=arguments.of)
     if not 0 <= arguments.shard < settings.shards:
         raise InputError(
-            f"--shard: expected 0 to {settings.shards - 1}, as there are {settings.shards} shares (--of, else "
+            f"--shard: expected 0 to {settings.shards - 1}, as there are {settings.shards} shards (--of, else "
             f"NEARLINE_SHARDS), saw {arguments.shard}."
         )
     if arguments.rebuild or arguments.users or arguments.since:
@@ -128,7 +128,7 @@ def _time(text: str | None) -> datetime | None:
 def _sum_up(settings: Settings, drain: Drain, began: float, began_at: datetime) -> None:
     """A run's three lines: what it did, how late the vectors were, what it took."""
     log.info(
-        "share %d of %d: %d events of %d people in %d batches",
+        "shard %d of %d: %d events of %d people in %d batches",
         drain.shard, drain.shard_count, drain.events, drain.people, drain.batches,
     )  # fmt: skip
     try:

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from nearline.core.behaviour import Ledger, make_ledger
 from nearline.core.split import window_rows
-from nearline.core.transitions import FADINGS, transition_table
+from nearline.core.transitions import READINGS, transition_table
 from nearline.models.training_data import TrainingData, text_pairs
 
 THEMES = {"hiking": "boots trail mountain tent", "baking": "oven bread flour cake", "music": "guitar drum song chord"}
@@ -95,5 +95,5 @@ def training_data(ledger: Ledger, cut: float = 20 * DAY, inner_cut: float = 16 *
         end=cut,
         validation=window_rows(ledger, inner_cut, cut, 1000, 7),
         pairs=text_pairs(ids, texts, pairs, asked),
-        inner_transitions={fading: transition_table(ledger.before(inner_cut), fading) for fading in FADINGS},
+        inner_transitions={reading: transition_table(ledger.before(inner_cut), reading) for reading in READINGS},
     )

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 import tiny_models
 from nearline.core.behaviour import Ledger
-from nearline.core.transitions import FADINGS, Transitions, transition_table
+from nearline.core.transitions import PLAIN, READINGS, Reading, Transitions, transition_table
 from nearline.run_folder import RunFolder
 
 
@@ -38,9 +38,10 @@ def pair_items(run: RunFolder, ledger: Ledger, cut: float, inner_cut: float) -> 
     """Leave what pair_items leaves."""
     run.pairs.mkdir(parents=True)
     for name, end in (("transitions", cut), ("inner_transitions", inner_cut)):
-        tables = {fading: transition_table(ledger.before(end), fading) for fading in FADINGS}
+        tables = {reading: transition_table(ledger.before(end), reading) for reading in READINGS}
         pq.write_table(_rows(ledger, tables), run.pairs / f"{name}.parquet")
-    pairs = _rows(ledger, {0.0: transition_table(ledger.before(inner_cut))}).drop_columns("fading")
+    pairs = _rows(ledger, {PLAIN: transition_table(ledger.before(inner_cut))})
+    pairs = pairs.drop_columns(["fading", "near"])
     pq.write_table(pairs.rename_columns(["left_id", "right_id", "weight"]), run.pairs / "item_pairs.parquet")
     asked = [(theme, f"{theme}-{number}") for theme in tiny_models.THEMES for number in range(4)]
     queries, items = zip(*asked, strict=True)
@@ -48,15 +49,16 @@ def pair_items(run: RunFolder, ledger: Ledger, cut: float, inner_cut: float) -> 
     pq.write_table(table, run.pairs / "query_pairs.parquet")
 
 
-def _rows(ledger: Ledger, tables: dict[float, Transitions]) -> pa.Table:
+def _rows(ledger: Ledger, tables: dict[Reading, Transitions]) -> pa.Table:
     return pa.concat_tables(
         pa.table(
             {
                 "item_id": [ledger.items[code] for code in table.item],
                 "next_item_id": [ledger.items[code] for code in table.next_item],
                 "weight": table.weight.astype(np.float64),
-                "fading": np.full(len(table), fading),
+                "fading": np.full(len(table), reading.fading),
+                "near": np.full(len(table), reading.near),
             }
         )
-        for fading, table in tables.items()
+        for reading, table in tables.items()
     )

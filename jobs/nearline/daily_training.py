@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from nearline.adapters.mlflow_registry import TrainingRun
-from nearline.adapters.snapshot import read_pairs, read_snapshot, read_transitions
+from nearline.adapters.snapshot import read_pairs, read_snapshot, read_transitions, rows_of
 from nearline.core.split import window_rows
-from nearline.core.transitions import FADINGS
+from nearline.core.transitions import READINGS
 from nearline.errors import ModelError
 from nearline.models.interest_model import InterestModel
 from nearline.models.process_group import is_first, process_count, wait_for_all
@@ -51,8 +51,8 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
             read_pairs(run.pairs / "query_pairs.parquet", "query"),
         ),
         inner_transitions={
-            fading: read_transitions(run.pairs / "inner_transitions.parquet", snapshot.item_ids, fading)
-            for fading in FADINGS
+            reading: read_transitions(run.pairs / "inner_transitions.parquet", snapshot.item_ids, reading)
+            for reading in READINGS
         },
         digest=snapshot.facts["digest"],
     )
@@ -112,8 +112,8 @@ def save_candidate(model: InterestModel, run: RunFolder) -> None:
     """Write the model folder with its transitions, in one rename."""
     draft = run.path / "model.draft"
     model.save(draft)
-    fading = [("fading", "==", model.notes["fading"])]
-    kept = pq.read_table(run.pairs / "transitions.parquet", filters=fading).drop_columns("fading")
+    kept = pq.read_table(run.pairs / "transitions.parquet", filters=rows_of(model.reading))
+    kept = kept.drop_columns(["fading", "near"])
     pq.write_table(kept, draft / "transitions.parquet")
     shutil.rmtree(run.model, ignore_errors=True)
     Path(draft).rename(run.model)

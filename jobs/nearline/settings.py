@@ -131,7 +131,7 @@ class Settings:
     history_length: int = _setting("NEARLINE_HISTORY_LENGTH", 50, _integer(1, 1000), "use a number such as 50")
     #: Seconds that one run of nearline_interests drains at most; the next run takes over as soon as it is ready.
     drain_seconds: int = _setting("NEARLINE_DRAIN_SECONDS", 120, _integer(1, 480), "use a number such as 120")
-    #: Shares into which people are divided, each refreshed by a task of its own: more than one process can do.
+    #: Shards into which people are divided, each refreshed by a task of its own: more than one process can do.
     shards: int = _setting("NEARLINE_SHARDS", 1, _integer(1, 64), "use a number such as 2")
     #: Seconds by which a run of nearline_interests may be late before Airflow raises an alert.
     lag_budget: int = _setting("NEARLINE_LAG_BUDGET", 60, _integer(1, 3600), "use a number of seconds such as 60")

@@ -26,7 +26,7 @@ ALERTS = "nearline_alerts"
 
 
 async def say_how_far_behind(context: Mapping[str, Any]) -> None:
-    """Log, and post to ``nearline_alerts`` where there is one, what waits in each share of the people.
+    """Log, and post to ``nearline_alerts`` where there is one, what waits in each shard of the people.
 
     For the triggerer. In an executor of Airflow 3.3 a callback gets none of the connections that Airflow's database
     keeps (its token is refused: apache/airflow#66141), and it waits for a slot, of which one that is behind has none.
@@ -52,7 +52,7 @@ def _say(context: Mapping[str, Any]) -> None:
     ]
     try:
         with reader() as database:
-            lines += [_share(row) for row in database.execute(FRESHNESS).fetchall()]
+            lines += [_shard(row) for row in database.execute(FRESHNESS).fetchall()]
     except Unreadable as problem:
         lines.append(str(problem))  # why the run does not end, most likely
     for line in lines:
@@ -61,12 +61,12 @@ def _say(context: Mapping[str, Any]) -> None:
         _post(there, "\n".join(lines))
 
 
-def _share(row: Mapping[str, Any]) -> str:
+def _shard(row: Mapping[str, Any]) -> str:
     if row["shard"] is None:
         return "No model is live yet."
     last_minute, last_hour = milliseconds(row["lag_p95_now_ms"]), milliseconds(row["lag_p95_ms"])
     return (
-        f"Share {row['shard']} of {row['shard_count']}: {shown(row['backlog_events'])} events unread, the oldest for"
+        f"Shard {row['shard']} of {row['shard_count']}: {shown(row['backlog_events'])} events unread, the oldest for"
         f" {shown(row['backlog_age'])}; last step {shown(row['cursor_age'])} ago; 95th percentile of the lag:"
         f" {last_minute} in the last minute, {last_hour} in the last hour."
     )

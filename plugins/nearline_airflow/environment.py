@@ -16,7 +16,7 @@ LOCK = timedelta(seconds=30)
 
 
 def shards() -> int:
-    """Shares into which people are divided, each with a task of its own (NEARLINE_SHARDS).
+    """Shards into which people are divided, each with a task of its own (NEARLINE_SHARDS).
 
     Raises
     ------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CONNECTION = "nearline_postgres"
 
 FRESHNESS = "select f.*, now() - f.cursor_moved_at as cursor_age from nearline.freshness f order by f.shard"
-"""One row for each share of the people; before the first model one row, without a share."""
+"""One row for each shard of the people; before the first model one row, without a shard."""
 
 
 class Unreadable(Exception):

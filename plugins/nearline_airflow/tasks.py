@@ -86,8 +86,8 @@ def python_job(
     return BashOperator(env=_variables(arguments), **_python(task_id, job, len(arguments), minutes, options))
 
 
-def python_job_a_share(task_id: str, shares: int, *, minutes: float = 60.0, **options: Any) -> MappedOperator:
-    """`python_job` for each share of the people, side by side: a mapped task, also where there is but one share.
+def python_job_a_shard(task_id: str, shards: int, *, minutes: float = 60.0, **options: Any) -> MappedOperator:
+    """`python_job` for each shard of the people, side by side: a mapped task, also where there is but one shard.
 
     Each is told its number and how many the scheduler made. A worker reads the DAG file as well, and may have another
     NEARLINE_SHARDS: so what it finds there is the same for any number.
@@ -95,8 +95,8 @@ def python_job_a_share(task_id: str, shares: int, *, minutes: float = 60.0, **op
     made = "{{ ti.get_ti_count(dag.dag_id, task_ids=[task.task_id], run_ids=[run_id]) }}"
     told = _variables(("--shard", "{{ ti.map_index }}", "--of", made))
     return BashOperator.partial(
-        map_index_template="share {{ ti.map_index }}", **_python(task_id, None, len(told), minutes, options)
-    ).expand(env=[told] * shares)
+        map_index_template="shard {{ ti.map_index }}", **_python(task_id, None, len(told), minutes, options)
+    ).expand(env=[told] * shards)
 
 
 def _python(task_id: str, job: str | None, count: int, minutes: float, options: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@ create or replace function nearline_data._shard_of(of_user text, shard_count int
 returns integer
 language sql immutable parallel safe
 return case when shard_count = 1 then 0 else (hashtextextended(of_user, 0) & 1073741823)::integer % shard_count end;
-comment on function nearline_data._shard_of is 'Which share of the people somebody belongs to: 0 to shard_count - 1.';
+comment on function nearline_data._shard_of is 'Which shard of the people somebody belongs to: 0 to shard_count - 1.';
 
 create or replace function nearline_data._set_shards(of_version integer, new_count integer)
 returns void
@@ -40,4 +40,4 @@ begin
     select of_version, n.shard, new_count, common::pg_snapshot from generate_series(0, new_count - 1) as n (shard);
 end
 $$;
-comment on function nearline_data._set_shards is 'Divides the people of a version into another number of shares; nothing is lost, some may be refreshed twice.';
+comment on function nearline_data._set_shards is 'Divides the people of a version into another number of shards; nothing is lost, some may be refreshed twice.';

@@ -1,5 +1,5 @@
 create or replace view nearline.freshness as
-with share as (
+with shard as (
     select c.model_version, c.shard, c.shard_count, c.position, c.moved_at
     from nearline_data.live_version l
     join nearline_data.cursor c on c.model_version = l.model_version
@@ -48,7 +48,7 @@ with share as (
 ), backlog as (
     -- In the order of the index, and no further than that: whatever else the planner may think of, it reads the ledger.
     select s.shard, u.events, u.oldest_at
-    from share s
+    from shard s
     cross join lateral (
         select count(*) as events, min(e.recorded_at) as oldest_at
         from (
@@ -92,13 +92,13 @@ select s.model_version
      , (select count(*) from nearline_data.rejected_row r where r.rejected_at > now() - interval '1 hour') as rejected_last_hour
      , (select count(*) from nearline_data.waiting_event) as waiting_events
 from (select true) as always
-left join share s on true
+left join shard s on true
 left join event_lag g on g.shard = s.shard
 left join work w on w.shard = s.shard
 left join backlog b on b.shard = s.shard;
-comment on view nearline.freshness is 'How long an event takes into the vectors, and what waits: one row for each share of the people (NEARLINE_SHARDS), one in all by default.';
+comment on view nearline.freshness is 'How long an event takes into the vectors, and what waits: one row for each shard of the people (NEARLINE_SHARDS), one in all by default.';
 comment on column nearline.freshness.model_version is 'The live version; null before the first is published.';
-comment on column nearline.freshness.shard is 'Which share of the people, from 0.';
+comment on column nearline.freshness.shard is 'Which shard of the people, from 0.';
 comment on column nearline.freshness.shard_count is 'Of how many.';
 comment on column nearline.freshness.lag_p50_ms is 'Milliseconds from the record of an event to the write of the vector, median of the last hour; up to 2 percent off.';
 comment on column nearline.freshness.lag_p95_ms is 'The same, 95th percentile; up to 2 percent off.';
@@ -107,10 +107,10 @@ comment on column nearline.freshness.lag_p95_now_ms is 'The 95th percentile of t
 comment on column nearline.freshness.events_last_hour is 'Events that went into vectors in the last hour.';
 comment on column nearline.freshness.events_per_second is 'The same a second, over the last minute.';
 comment on column nearline.freshness.users_per_second is 'Vectors written a second, over the last minute.';
-comment on column nearline.freshness.backlog_events is 'Committed events that are not yet in a vector. The count stops after 100,000 events of all shares behind the cursor: it then means so many or more.';
+comment on column nearline.freshness.backlog_events is 'Committed events that are not yet in a vector. The count stops after 100,000 events of all shards behind the cursor: it then means so many or more.';
 comment on column nearline.freshness.backlog_age is 'How long the oldest of those counted has waited; null where none does.';
 comment on column nearline.freshness.cursor_moved_at is 'When refresh_interests last made a step.';
 comment on column nearline.freshness.newest_vector_at is 'When a vector was last written, within the last hour.';
 comment on column nearline.freshness.newest_event_at is 'When the newest event of all happened.';
-comment on column nearline.freshness.rejected_last_hour is 'Rows that loads and refreshes set aside in the last hour, of all shares.';
-comment on column nearline.freshness.waiting_events is 'People and items that wait for the item to get a vector, of all shares.';
+comment on column nearline.freshness.rejected_last_hour is 'Rows that loads and refreshes set aside in the last hour, of all shards.';
+comment on column nearline.freshness.waiting_events is 'People and items that wait for the item to get a vector, of all shards.';

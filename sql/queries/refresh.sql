@@ -325,7 +325,7 @@ set position = excluded.position, shard_count = 1, moved_at = now();
 listen nearline_event;
 
 -- try_wait --
--- The refreshes of all shares may wait at once, and while one does, a writer says that it committed. One that has not
+-- The refreshes of all shards may wait at once, and while one does, a writer says that it committed. One that has not
 -- committed yet, or is just now looking whether anybody waits, keeps us from it: see nearline_data._announce_events.
 select case
            when not pg_try_advisory_lock_shared(hashtext('nearline waits'), 0) then false
@@ -337,7 +337,7 @@ select case
 select pg_advisory_unlock_shared(hashtext('nearline waits'), 0);
 
 -- run_summary --
--- Of one run: lag of its events, and what is unread in its share now.
+-- Of one run: lag of its events, and what is unread in its shard now.
 with step as (
     select l.ms, sum(coalesce(l.events, 1)) as events, max(coalesce(b.lag_max_ms, l.ms)) as most
     from nearline_data.refresh_batch b

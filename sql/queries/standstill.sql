@@ -1,7 +1,7 @@
--- Blocks of refresh_interests where another run has the lock of its share.
+-- Blocks of refresh_interests where another run has the lock of its shard.
 
 -- standstill --
--- Events of this share wait for long, and its cursor has not moved for as long.
+-- Events of this shard wait for long, and its cursor has not moved for as long.
 select f.cursor_moved_at, f.backlog_age
 from nearline.freshness f
 where f.model_version = %(model_version)s
@@ -9,7 +9,7 @@ where f.model_version = %(model_version)s
   and least(f.backlog_age, now() - f.cursor_moved_at) > %(seconds)s * interval '1 second';
 
 -- holder --
--- Who has the lock of this share, and the transaction it is in: who works begins another one now and then.
+-- Who has the lock of this shard, and the transaction it is in: who works begins another one now and then.
 select k.pid, k.virtualtransaction
 from pg_locks k
 where k.locktype = 'advisory' and k.granted and k.objsubid = 2

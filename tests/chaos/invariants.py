@@ -48,7 +48,7 @@ def check(
     """Compare database and book, once nothing runs any more and a last run has read what there was.
 
     ``began``: where the cursor of a version started, if not with an empty ledger. ``divided_anew``: the number of
-    shares was changed, after which some events may be read, and so counted, twice.
+    shards was changed, after which some events may be read, and so counted, twice.
     """
     found = Findings(accepted=len(book.accepted))
     for failure in book.failures:

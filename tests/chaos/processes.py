@@ -92,7 +92,7 @@ class ForkServer:
         given = {f"--{name.replace('_', '-')}": str(value) for name, value in options.items() if value is not None}
         argv = [*arguments, *chain.from_iterable(given.items())]
         number = len(self.started)
-        what = f"{' '.join(argv)} ({shards} shares)"
+        what = f"{' '.join(argv)} ({shards} shards)"
         run = Refresh(f"{NAME} {number}", self.folder / f"refresh-{number}.log", what)
         environment = {
             "NEARLINE_DSN": str(settings.dsn),

@@ -142,7 +142,7 @@ class Player:
         self._version = 1
 
     def run(self, seconds: float, batch: int, end_at: dict[str, str]) -> None:
-        """One run for each share."""
+        """One run for each shard."""
         for shard in range(self.shop.shards):
             self.shop.run(f"--seconds={seconds}", shard=shard, batch=batch, **end_at)
 

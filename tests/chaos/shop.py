@@ -33,7 +33,7 @@ class Shop:
     forks: ForkServer
     book: Book = field(default_factory=Book)
     shards: int = 1
-    """Shares that the next runs are started with."""
+    """Shards that the next runs are started with."""
     divided_anew: bool = False
     may_fail: bool = False
     """Whether a run may end with an error of one line, such as that Postgres was away when its time was over."""
@@ -50,7 +50,7 @@ class Shop:
         return connect(self.settings, role=None, autocommit=True)
 
     def run(self, *arguments: str, shard: int = 0, **options: str | int | None) -> Refresh:
-        """Start the job for one share; ``options`` are those of `ForkServer.start`."""
+        """Start the job for one shard; ``options`` are those of `ForkServer.start`."""
         arguments = ("drain", *arguments, "--shard", str(shard))
         run = self.forks.start(self.settings, *arguments, shards=self.shards, **options)
         self.runs.append(run)
@@ -69,12 +69,12 @@ class Shop:
         return writer
 
     def divide(self, shards: int) -> list[Refresh]:
-        """Another number of shares: start runs for them, as the next minute of Airflow would."""
+        """Another number of shards: start runs for them, as the next minute of Airflow would."""
         self.shards, self.divided_anew = shards, True
         return [self.run("--seconds", "1.5", shard=shard) for shard in range(shards)]
 
     def divide_for(self, shard: int) -> Refresh:
-        """One share more, and a run for that one only: the others find out."""
+        """One shard more, and a run for that one only: the others find out."""
         self.shards, self.divided_anew = shard + 1, True
         return self.run("--seconds=1.5", shard=shard)
 
@@ -101,7 +101,7 @@ class Shop:
         failed = [run for run in ended if run.wait() != 0 and not (self.may_fail and run.error())]
         self.errors = [run.error() for run in ended if run.error()]
         self.wait_for_sessions()
-        for shard in range(self.shards):  # in this order: share 0 places the items that others wait for
+        for shard in range(self.shards):  # in this order: shard 0 places the items that others wait for
             last = self.run("--once", shard=shard)
             failed += [last] if last.wait() != 0 else []
             self.wait_for_sessions()
@@ -112,7 +112,7 @@ class Shop:
         return found
 
     def holder(self) -> Refresh | None:
-        """The run that has the lock of the live version's share 0."""
+        """The run that has the lock of the live version's shard 0."""
         with self.administer() as connection:
             rows = connection.execute(
                 """select a.application_name

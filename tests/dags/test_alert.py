@@ -30,7 +30,7 @@ CONTEXT = {
 
 @pytest.fixture
 def behind(settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two shares of people, one event unread; Airflow knows the database."""
+    """Two shards of people, one event unread; Airflow knows the database."""
     open_shop(connection)
     connection.execute("select nearline_data._set_shards(1, 2)")
     connection.execute("select nearline.record_event('u1', 'view', 'hiking-page-1')")
@@ -79,17 +79,17 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.mark.usefixtures("airflow_database", "behind")
 def test_without_a_webhook_the_log_says_it(caplog: pytest.LogCaptureFixture) -> None:
     say(CONTEXT)
-    first, *shares = lines(caplog)
+    first, *shards = lines(caplog)
     assert first == (
         "nearline_interests: run scheduled__2026-11-22T02:00:00 was to end well by 2026-11-22 02:03:45 UTC;"
         " its state: running."
     )
-    assert [share[:13] for share in shares] == ["Share 0 of 2:", "Share 1 of 2:"]
-    assert sorted(share.split(", the oldest for ")[0][14:] for share in shares) == [
+    assert [shard[:13] for shard in shards] == ["Shard 0 of 2:", "Shard 1 of 2:"]
+    assert sorted(shard.split(", the oldest for ")[0][14:] for shard in shards) == [
         "0 events unread",
         "1 events unread",
     ]
-    assert all("95th percentile of the lag: — in the last minute" in share for share in shares)
+    assert all("95th percentile of the lag: — in the last minute" in shard for shard in shards)
 
 
 @pytest.mark.usefixtures("airflow_database", "behind")

@@ -89,7 +89,7 @@ def test_an_event_is_in_the_vector_after_a_run(
         "select shard, shard_count, backlog_events, events_last_hour > 0 from nearline.freshness order by shard"
     ).fetchall()
     assert freshness == [(0, 2, 0, True), (1, 2, 0, True)]
-    assert map_labels() == ["share 0", "share 1"]
+    assert map_labels() == ["shard 0", "shard 1"]
 
 
 def map_labels() -> list[str]:

@@ -165,7 +165,7 @@ def test_a_missing_connection_is_said(logged_in: TestClient, monkeypatch: pytest
     assert "nearline_postgres" in answer.text
 
 
-def test_shares_and_what_was_folded_are_shown(
+def test_shards_and_what_was_folded_are_shown(
     logged_in: TestClient, page_database: Settings, connection: Connection
 ) -> None:
     ledger = open_shop(connection)
@@ -175,11 +175,11 @@ def test_shares_and_what_was_folded_are_shown(
     connection.execute("select nearline.record_event('u1', 'view', 'hiking-page-2')")
     answer = logged_in.get("/nearline/", params={"user": "u1"})
     assert answer.status_code == 200
-    shares = table(answer.text, "freshness")[2:]
-    assert [row[0] for row in shares] == ["0 of 2", "1 of 2"]
-    assert sorted(row[1] for row in shares) == ["0", "1"]
-    assert sorted(row[9] for row in shares) == ["0", "1"]  # into vectors in the last hour
-    assert {row[2] for row in shares if row[1] == "0"} == {"—"}
+    shards = table(answer.text, "freshness")[2:]
+    assert [row[0] for row in shards] == ["0 of 2", "1 of 2"]
+    assert sorted(row[1] for row in shards) == ["0", "1"]
+    assert sorted(row[9] for row in shards) == ["0", "1"]  # into vectors in the last hour
+    assert {row[2] for row in shards if row[1] == "0"} == {"—"}
     head, first, *_ = table(answer.text, "recommendations")
     assert head[5:] == ["vector of", "newer events folded in", "lag"]
     assert (first[5][-4:], first[6]) == (" UTC", "1")

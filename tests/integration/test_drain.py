@@ -78,15 +78,15 @@ def test_a_commit_wakes_it(settings: Settings, connection: Connection) -> None:
         assert wait_for(connection, "second") < 0.3, "told of the commit, and not at the next look"
 
 
-def test_the_refreshes_of_all_shares_wait_and_are_told(
+def test_the_refreshes_of_all_shards_wait_and_are_told(
     settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drain, "LOOK_SECONDS", PATIENCE / 2)
     open_shop(connection)
-    shares: dict[int, list[str]] = {0: [], 1: []}
+    shards: dict[int, list[str]] = {0: [], 1: []}
     for number in range(20):
         (shard,) = connection.execute("select nearline_data._shard_of(%s, 2)", (f"u{number}",)).fetchone() or (0,)
-        shares[shard].append(f"u{number}")
+        shards[shard].append(f"u{number}")
 
     def both_wait() -> None:
         until = time.monotonic() + PATIENCE / 2
@@ -95,7 +95,7 @@ def test_the_refreshes_of_all_shares_wait_and_are_told(
             time.sleep(0.01)
 
     with Run(settings, shard=0, shard_count=2) as one, Run(settings, shard=1, shard_count=2) as other:
-        for first, second in zip(shares[0][:3], shares[1][:3], strict=True):
+        for first, second in zip(shards[0][:3], shards[1][:3], strict=True):
             for user in (first, second):
                 both_wait()
                 record(connection, user)

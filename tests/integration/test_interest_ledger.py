@@ -139,7 +139,7 @@ def test_a_vector_never_forgets_what_it_knew(settings: Settings, connection: Con
     record_many(connection, 5, seed=2)
     ledger.catch_up()
     after = vectors(connection)
-    # As a reader whose share of the people changed hands might: everything is read again from a position before.
+    # As a reader whose shard of the people changed hands might: everything is read again from a position before.
     connection.execute("update nearline_data.cursor set position = %s", (early,))
     while not ledger.step(max_events=2).is_last:
         assert all(np.array_equal(after[user], vector) for user, vector in vectors(connection).items())
@@ -212,7 +212,7 @@ def test_a_person_that_the_model_fails_on_is_set_aside(connection: Connection) -
     assert aside == [({"user_id": "two"},)]
 
 
-def test_shares_of_people_may_change_at_any_time(settings: Settings, connection: Connection) -> None:
+def test_shards_may_change_at_any_time(settings: Settings, connection: Connection) -> None:
     open_shop(connection)
     record_many(connection, 40)
     counts = [2, 3, 1]
@@ -224,7 +224,7 @@ def test_shares_of_people_may_change_at_any_time(settings: Settings, connection:
             with pytest.raises(ShardsChanged):
                 old.step()
         record_many(connection, 20, seed)
-        for ledger in ledgers[1:] + ledgers[:1]:  # one share is behind the others when the next division comes
+        for ledger in ledgers[1:] + ledgers[:1]:  # one shard is behind the others when the next division comes
             ledger.step(max_events=3)
     InterestLedger(connection, MeanOfHistory(), 1).catch_up()
     stepped = vectors(connection)

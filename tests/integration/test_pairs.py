@@ -11,7 +11,7 @@ import tiny_models
 from nearline.adapters import spark_pairs
 from nearline.adapters.snapshot import read_transitions
 from nearline.adapters.spark import session
-from nearline.core.transitions import FADINGS, transition_table
+from nearline.core.transitions import READINGS, transition_table
 from nearline.settings import Settings
 
 
@@ -31,9 +31,9 @@ def test_spark_counts_what_numpy_counts(tmp_path: Path) -> None:
     )
     counted = spark_pairs.transitions(spark_pairs.first_meetings(events)).cache()
     counted.write.parquet(str(tmp_path / "transitions"))
-    for fading in FADINGS:
-        found = read_transitions(tmp_path / "transitions", list(ledger.items), fading)
-        expected = transition_table(ledger, fading)
+    for reading in READINGS:
+        found = read_transitions(tmp_path / "transitions", list(ledger.items), reading)
+        expected = transition_table(ledger, reading)
         there = {(a, b): w for a, b, w in zip(found.item, found.next_item, found.weight, strict=True)}
         here = {(a, b): w for a, b, w in zip(expected.item, expected.next_item, expected.weight, strict=True)}
         assert there == pytest.approx(here, abs=1e-5)

@@ -16,7 +16,7 @@ from nearline.core.ranking import metrics, rank
 from nearline.core.transitions import transition_table
 from nearline.models import evaluation
 from nearline.models.behaviour_training import BehaviourTrainer
-from nearline.models.choices import WATCHED_WEIGHTS, Choices, assemble
+from nearline.models.choices import WATCHED_WEIGHTS, Choices, Mix, assemble
 from nearline.models.evaluation import Window, interests_of, transition_view
 from nearline.models.lessons import Lessons
 from nearline.models.text_model import TextModel
@@ -56,20 +56,22 @@ def test_what_is_chosen_does_not_depend_on_how_many_are_scored_together(
     interests, items = choices._interests()
     z, t, known = (
         standard_scores(interests, items),
-        transition_view(choices.window, choices.transitions),
+        {near: transition_view(choices.window, table) for near, table in choices.transitions.items()},
         choices.window.known(),
     )
     found = {
-        weight: metrics(rank(blend(z, t, weight), choices.window.targets, known), digits=6)["ndcg"]
+        (near, weight): metrics(rank(blend(z, t[near], weight), choices.window.targets, known), digits=6)["ndcg"]
+        for near in (False, True)
         for weight in TRANSITION_WEIGHTS
     }
-    assert len(set(found.values())) > 2
-    assert choices.validate() == max(found[weight] for weight in WATCHED_WEIGHTS)
+    assert len(set(found.values())) > 4
+    assert choices.validate() == max(found[near, weight] for near in (False, True) for weight in WATCHED_WEIGHTS)
     choices.choose()
-    assert choices.made["transition_weight"] == max(found, key=lambda weight: found[weight])
+    near, weight = max(found, key=lambda pair: found[pair])
+    assert (choices.made["near"], choices.made["transition_weight"]) == (near, weight)
     scores = np.concatenate(list(choices.scores()))
     assert scores.shape == (len(choices.window), len(items))
-    np.testing.assert_allclose(scores, blend(z, t, choices.made["transition_weight"]), atol=1e-4)
+    np.testing.assert_allclose(scores, blend(z, t[near], weight), atol=1e-4)
 
 
 def test_scores_of_all_people_are_never_held_at_once() -> None:
@@ -80,13 +82,14 @@ def test_scores_of_all_people_are_never_held_at_once() -> None:
         catalogue=[str(n) for n in range(items)], kind_weights={"view": 1.0},
     )  # fmt: skip
     choices, window = Choices.__new__(Choices), Window.of(ledger, np.arange(1, 2 * people, 2))
-    choices.transitions = transition_table(ledger)
+    choices.transitions = {False: transition_table(ledger)}
     interests = np.zeros((people, DIM), np.float32)
     vectors = np.random.default_rng(1).normal(size=(items, DIM)).astype(np.float32)
+    mixes = [Mix(False, 1.0), Mix(False, 2.0)]
     tracemalloc.start()
-    found = choices._figures(window, {"now": interests}, (1.0, 2.0), lambda part: part @ vectors.T)
+    found = choices._figures(window, {"now": interests}, mixes, lambda part: part @ vectors.T)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found.keys() == {("now", 1.0), ("now", 2.0)}
-    assert found["now", 2.0] > 0.5  # each item is followed by one other
+    assert found.keys() == {("now", mix) for mix in mixes}
+    assert found["now", mixes[1]] > 0.5  # each item is followed by one other
     assert peak < people * items * 4

@@ -8,8 +8,10 @@ import torch
 
 import tiny_models
 from nearline.core.behaviour import History
+from nearline.core.blend import TRANSITION_WEIGHTS
 from nearline.core.hyperparameters import BehaviourTraining, TextTraining, TrainingPlan
 from nearline.core.interest import DIM, LATENT, TRENDS
+from nearline.core.transitions import PLAIN
 from nearline.core.trends import UNSEEN, trends_of, unmet
 from nearline.errors import InputError, ModelError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
@@ -30,7 +32,8 @@ PLAN = TrainingPlan(
 )
 
 
-TRENDS_NOW = trends_of(tiny_models.small_world(), 20 * tiny_models.DAY)
+LEDGER = tiny_models.small_world(people=150)
+TRENDS_NOW = trends_of(LEDGER, 20 * tiny_models.DAY)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def reports() -> list[tuple[dict[str, float], int]]:
 @pytest.fixture(scope="module")
 def model(encoder: Path, reports: list, tmp_path_factory: pytest.TempPathFactory) -> InterestModel:
     torch.set_num_threads(1)
-    data = tiny_models.training_data(tiny_models.small_world())
+    data = tiny_models.training_data(LEDGER)
     keep = tmp_path_factory.mktemp("keep") / "vectors"
     report = lambda values, step: reports.append((values, step))  # noqa: E731
     return train_interest_model(data, PLAN, TextModel.load(encoder), report, keep)
@@ -71,7 +74,7 @@ def test_training_lowers_both_losses(model: InterestModel, reports: list) -> Non
     behaviour = [values["behaviour_loss"] for values, _ in reports if "behaviour_loss" in values]
     assert np.mean(text[-3:]) < np.mean(text[:3])
     assert behaviour[-1] < 0.95 * behaviour[0]
-    assert model.notes["transition_weight"] in (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+    assert model.notes["transition_weight"] in TRANSITION_WEIGHTS
 
 
 def test_people_get_items_of_their_theme(model: InterestModel) -> None:
@@ -146,8 +149,7 @@ def test_the_same_seed_gives_the_same_model(encoder: Path, tmp_path: Path) -> No
 
 
 def test_nothing_after_the_cut_changes_the_model(encoder: Path, tmp_path: Path, model: InterestModel) -> None:
-    ledger = tiny_models.small_world()
-    data = tiny_models.training_data(ledger.before(20 * tiny_models.DAY))
+    data = tiny_models.training_data(LEDGER.before(20 * tiny_models.DAY))
     again = train_interest_model(data, PLAN, TextModel.load(encoder), lambda values, step: None, tmp_path / "kept")
     assert np.array_equal(again.residuals, model.residuals)
     assert again.notes["transition_weight"] == model.notes["transition_weight"]
@@ -282,7 +284,7 @@ def test_a_judgement_ranks_the_model_above_simple_rivals(model: InterestModel) -
     data = tiny_models.training_data(tiny_models.small_world())
     test = JudgedRows.of(data.ledger, data.end, 7)
     item_texts, query_texts = model.text_vectors(texts), model.text_vectors(data.ledger.queries)
-    table = data.inner_transitions[0.0]
+    table = data.inner_transitions[PLAIN]
     found = {"candidate": figures(test, test.served_scores(model, item_texts, query_texts, table))}
     constant = np.ones_like(item_texts)
     for name, scores in plain_scores(test, constant, table).items():

@@ -15,6 +15,7 @@ from benchmarks.quality.peers import run_peer
 from benchmarks.quality.peers.cooccurrence import Cooccurrence, count_pairs
 from benchmarks.quality.peers.ease import Ease, item_weights
 from benchmarks.quality.peers.fallback import EVER, WINDOWS, Fallback, choose_fallback
+from benchmarks.quality.peers.item_knn import ItemKnn
 from benchmarks.quality.peers.popularity import DAY, Popularity, popularity
 from benchmarks.quality.peers.problem import Events, Problem, Rows, read_problem
 from benchmarks.quality.peers.text_mean import TextMean
@@ -131,7 +132,14 @@ def test_ease_is_the_inverse_it_says_it_is() -> None:
     assert np.allclose(item_weights(sparse.csr_matrix(met), 3.0), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("peer", [Cooccurrence(), Ease(), TextMean()])
+def test_item_knn_looks_both_ways_and_shrinks_what_is_rare() -> None:
+    learned = count_pairs(some_events([0, 0], [0, 1], [1.0, 2.0])), np.zeros(ITEMS)
+    scores = ItemKnn().score(learned, some_rows([[0], [1]]), {"shrinkage": 3.0, "tau": 1.0})
+    assert scores[0, 1] == scores[1, 0] == pytest.approx(0.25)
+    assert scores[0, 0] == scores[0, 2] == 0.0
+
+
+@pytest.mark.parametrize("peer", [Cooccurrence(), ItemKnn(), Ease(), TextMean()])
 def test_a_peer_finds_what_follows_and_keeps_to_the_shape(peer: Cooccurrence | Ease | TextMean) -> None:
     problem = some_problem()
     outcome = tune(peer, problem, 60.0)

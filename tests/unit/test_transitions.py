@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nearline.core.behaviour import Ledger, make_ledger
-from nearline.core.transitions import top_successors, transition_scores, transition_table
+from nearline.core.transitions import Reading, top_successors, transition_scores, transition_table
 
 
 def ledger_of(rows: list[tuple[str, str, float]]) -> Ledger:
@@ -58,3 +58,19 @@ def test_scores_follow_recency_and_the_kind_of_event() -> None:
     assert scores[0].tolist() == [0.0, 0.0, 0.0]
     np.testing.assert_allclose(scores[1], [0.0, np.exp(-0.25), 1.0], rtol=1e-5)
     np.testing.assert_allclose(scores[2], [0.0, 1.0, 0.0], rtol=1e-5)
+
+
+def test_what_is_near_by_hand() -> None:
+    ledger = ledger_of([("u", "a", 1), ("u", "b", 2), ("u", "c", 3)])
+    table = transition_table(ledger, Reading(near=True))
+    found = {
+        (ledger.items[a], ledger.items[b]): w for a, b, w in zip(table.item, table.next_item, table.weight, strict=True)
+    }
+    near, far = 1.0, 2**-0.5
+    total = {"a": 20 + near + far, "b": 20 + near + near, "c": 20 + near + far}
+    expected = {
+        pair: count / np.sqrt(total[pair[0]] * total[pair[1]])
+        for pair, count in {("a", "b"): near, ("b", "c"): near, ("a", "c"): far}.items()
+    }
+    expected |= {(b, a): weight for (a, b), weight in expected.items()}
+    assert found == {pair: pytest.approx(weight / expected["a", "b"]) for pair, weight in expected.items()}

@@ -51,7 +51,7 @@ class Loaded:
 
 
 class Drain:
-    """One run: the live version's events of one share of the people, from now until ``deadline`` (monotonic seconds).
+    """One run: the live version's events of one shard of the people, from now until ``deadline`` (monotonic seconds).
 
     ``load`` gives the model of a version; ``stop`` ends the run after the batch it is at.
     """
@@ -123,7 +123,7 @@ class Drain:
         ledger = InterestLedger(connection, self._loaded.model, version, self.shard, self.shard_count)
         if not self._take_over(ledger):
             self._check_that_it_moves(ledger)
-            log.info("another run refreshes version %d, share %d: nothing to do", version, self.shard)
+            log.info("another run refreshes version %d, shard %d: nothing to do", version, self.shard)
             return True
         try:
             ledger.set_shards()
@@ -192,21 +192,21 @@ class Drain:
 
     def _check_that_it_moves(self, ledger: InterestLedger) -> None:
         """Raise where the one that drains is no more, and Postgres has not noticed."""
-        asked, share = queries("standstill"), {"model_version": ledger.model_version, "shard": self.shard}
-        values = {**share, "seconds": self.settings.lag_budget}
+        asked, ours = queries("standstill"), {"model_version": ledger.model_version, "shard": self.shard}
+        values = {**ours, "seconds": self.settings.lag_budget}
         stands = ledger.connection.execute(asked["standstill"], values).fetchone()
         if stands is None:
             return
-        holder = ledger.connection.execute(asked["holder"], share).fetchone()
+        holder = ledger.connection.execute(asked["holder"], ours).fetchone()
         self.stop.wait(STANDSTILL_SECONDS)
         if (
             holder is None
             or self.stop.is_set()
-            or ledger.connection.execute(asked["holder"], share).fetchone() != holder
+            or ledger.connection.execute(asked["holder"], ours).fetchone() != holder
         ):
             return
         raise DatabaseError(
-            f"Share {self.shard} of version {ledger.model_version} stands still since {stands[0]:%Y-%m-%d %H:%M} UTC: "
+            f"Shard {self.shard} of version {ledger.model_version} stands still since {stands[0]:%Y-%m-%d %H:%M} UTC: "
             f"session {holder[0]} has its lock and does nothing, while an event has waited for {stands[1]}. "
             f"Fix: end what is left of that run with `select pg_terminate_backend({holder[0]})`; the next run goes on."
         )

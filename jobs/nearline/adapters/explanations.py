@@ -23,7 +23,7 @@ PEOPLE_A_TURN = 4
 
 
 class Explanations:
-    """What nearline.explain was asked about one share of the people, for the version of a ledger of interests."""
+    """What nearline.explain was asked about one shard of the people, for the version of a ledger of interests."""
 
     def __init__(self, ledger: InterestLedger) -> None:
         self.ledger = ledger

@@ -38,7 +38,7 @@ PEOPLE_AT_A_TIME = 5000
 
 
 class ShardsChanged(Exception):
-    """The people were divided anew, and this reader's share is no more; nothing is wrong."""
+    """The people were divided anew, and this reader's shard is no more; nothing is wrong."""
 
 
 class Step(NamedTuple):
@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
 
 class InterestLedger:
-    """Writes the interest vectors of one model version, for one share of the people."""
+    """Writes the interest vectors of one model version, for one shard of the people."""
 
     def __init__(
         self, connection: Connection, model: Encoder, model_version: int, shard: int = 0, shard_count: int = 1
@@ -68,7 +68,7 @@ class InterestLedger:
         self._partitions = ""
 
     def lock(self) -> bool:
-        """Try to become the one that drains this share until the connection ends; False: another one does."""
+        """Try to become the one that drains this shard until the connection ends; False: another one does."""
         return bool(self._one("try_lock")[0])
 
     def lock_next(self) -> bool:
@@ -80,7 +80,7 @@ class InterestLedger:
         self._rows("unlock_next")
 
     def has_successor(self) -> bool:
-        """Whether another run is ready to drain this share."""
+        """Whether another run is ready to drain this shard."""
         if self._one("try_lock_next")[0]:
             self._rows("unlock_next")
             return False
@@ -251,7 +251,7 @@ class InterestLedger:
         return {**dict.fromkeys(people.without), **{event: vector for event, vector in found if vector is not None}}
 
     def position(self, *, lock: bool = True) -> Position:
-        """How far this share was read; with ``lock``, nobody else writes its vectors until the transaction ends."""
+        """How far this shard was read; with ``lock``, nobody else writes its vectors until the transaction ends."""
         rows = self._rows("cursor" if lock else "look_at_cursor")
         if rows:
             return Position.parse(rows[0][0])
@@ -284,7 +284,7 @@ class InterestLedger:
 
     def _read(self, users: Sequence[str], position: Position) -> tuple[People, dict[str, Position]]:
         stored = self._rows("stored_positions", users=list(users))
-        # Where shares of people changed hands a vector may know what this position does not: nothing is unlearnt.
+        # Where shards of people changed hands a vector may know what this position does not: nothing is unlearnt.
         joined = {text: position.join(Position.parse(text)) for text in {text for _, text in stored}}  # few differ
         known = {user: joined[text] for user, text in stored}
         positions = {user: known.get(user, position) for user in users}

@@ -31,9 +31,9 @@ class NewItems:
         self._look_at_all = True
 
     def take(self, *, only_people: bool = False) -> int:
-        """Place some new items, and refresh the people of this share who wait for one; returns how many people.
+        """Place some new items, and refresh the people of this shard who wait for one; returns how many people.
 
-        ``only_people``: another share places the items.
+        ``only_people``: another shard places the items.
         """
         placed = 0 if only_people else self._place()
         refreshed = self.ledger.take_arrived(look_at_all=self._look_at_all)

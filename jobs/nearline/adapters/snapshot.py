@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from nearline.core.behaviour import Ledger, make_ledger
 from nearline.core.item_text import item_text
-from nearline.core.transitions import Transitions, top_successors
+from nearline.core.transitions import Reading, Transitions, top_successors
 from nearline.errors import InputError
 
 
@@ -96,12 +96,17 @@ def read_pairs(folder: Path, left: str) -> tuple[list[str], list[str], np.ndarra
     return table[left].to_pylist(), table[right].to_pylist(), table["weight"].to_numpy()
 
 
-def read_transitions(path: Path, item_ids: list[str], fading: float | None = None) -> Transitions:
-    """Read a table of transitions, of one fading where it has several, as item codes.
+def rows_of(reading: Reading) -> list[tuple[str, str, float | bool]]:
+    """Which rows of a table of transitions are of one reading, for pyarrow."""
+    return [("fading", "==", reading.fading), ("near", "==", reading.near)]
+
+
+def read_transitions(path: Path, item_ids: list[str], reading: Reading | None = None) -> Transitions:
+    """Read a table of transitions, of one reading where it has several, as item codes.
 
     Rows with an item outside the catalogue are left out.
     """
-    table = pq.read_table(path, filters=None if fading is None else [("fading", "==", fading)])
+    table = pq.read_table(path, filters=reading and rows_of(reading))
     catalogue = pa.array(item_ids, pa.string())
     item, following = (
         pc.fill_null(pc.index_in(table[name].cast(pa.string()), catalogue), -1).to_numpy().astype(np.int64)

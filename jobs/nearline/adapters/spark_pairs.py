@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearline.core.transitions import FADINGS, SUCCESSORS, WINDOW
+from nearline.core.transitions import FADINGS, SHRINKAGE, SUCCESSORS, WINDOW
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -31,7 +31,7 @@ def first_meetings(events: DataFrame) -> DataFrame:
 
 
 def transitions(met: DataFrame) -> DataFrame:
-    """Columns fading, item_id, next_item_id, weight: `nearline.core.transitions`, for each of its fadings."""
+    """Columns fading, near, item_id, next_item_id, weight: `nearline.core.transitions`, for each of its readings."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
@@ -69,15 +69,24 @@ def transitions(met: DataFrame) -> DataFrame:
         .select("item_id", "next_item_id", F.explode("faded").alias("faded"))
         .select("item_id", "next_item_id", "faded.*")
     )
-    outgoing = Window.partitionBy("fading", "item_id")
-    weighed = counts.withColumn("weight", F.col("count") / F.sqrt(F.sum("count").over(outgoing)))
-    best = Window.partitionBy("fading", "item_id").orderBy(F.desc("weight"), "next_item_id")
-    largest = weighed.groupBy("fading").agg(F.max("weight").alias("largest"))
+    back = counts.selectExpr("fading", "next_item_id as item_id", "item_id as next_item_id", "count")
+    both = counts.unionByName(back).groupBy("fading", "item_id", "next_item_id").agg(F.sum("count").alias("count"))
+    outgoing, incoming = (
+        F.sum("count").over(Window.partitionBy("fading", side)) for side in ("item_id", "next_item_id")
+    )
+    following = counts.withColumn("near", F.lit(False)).withColumn("weight", F.col("count") / F.sqrt(outgoing))
+    near = both.withColumn("near", F.lit(True)).withColumn(
+        "weight", F.col("count") / F.sqrt((outgoing + SHRINKAGE) * (incoming + SHRINKAGE))
+    )
+    weighed = following.unionByName(near)
+    best = Window.partitionBy("fading", "near", "item_id").orderBy(F.desc("weight"), "next_item_id")
+    largest = weighed.groupBy("fading", "near").agg(F.max("weight").alias("largest"))
     return (
         weighed.withColumn("place", F.row_number().over(best))
         .where(F.col("place") <= SUCCESSORS)
-        .join(F.broadcast(largest), "fading")
-        .select("fading", "item_id", "next_item_id", (F.col("weight") / F.col("largest")).cast("float").alias("weight"))
+        .join(F.broadcast(largest), ["fading", "near"])
+        .withColumn("weight", (F.col("weight") / F.col("largest")).cast("float"))
+        .select("fading", "near", "item_id", "next_item_id", "weight")
         .where("weight > 0")
     )
 
@@ -90,7 +99,7 @@ def item_pairs(counted: DataFrame) -> DataFrame:
     best = Window.partitionBy("item_id").orderBy(F.desc("weight"), "next_item_id")
     total = F.sum("weight").over(Window.partitionBy("item_id"))
     return (
-        counted.where("fading = 0")
+        counted.where("fading = 0 and not near")
         .withColumn("place", F.row_number().over(best))
         .where(F.col("place") <= PAIRS_AN_ITEM)
         .select(

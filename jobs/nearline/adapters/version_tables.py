@@ -30,7 +30,7 @@ def live_version(connection: Connection) -> int | None:
 def take_version(connection: Connection, version: int, patience: float = A_MOMENT) -> None:
     """Become the one that writes the vectors of a version, until the connection ends; wait ``patience`` seconds for it.
 
-    Whatever loads, rebuilds, refreshes or drops a version holds this lock: the lock of its first share of the people.
+    Whatever loads, rebuilds, refreshes or drops a version holds this lock: the lock of its first shard of the people.
 
     Raises
     ------

@@ -12,7 +12,7 @@ import numpy as np
 
 from nearline.core.interest import catalogue_moments
 
-TRANSITION_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+TRANSITION_WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """What the validation window chooses from."""
 SMALLEST_SPREAD = 1e-9
 """Below this every item scores alike: z is 0 rather than noise."""

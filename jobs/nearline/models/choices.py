@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from nearline.core.blend import TRANSITION_WEIGHTS, blend, scaled, standard_scor
 from nearline.core.fold import GAINS, KEEPS, MISSING, Fold, unit_scale
 from nearline.core.interest import LATENT, catalogue_moments
 from nearline.core.ranking import metrics, rank
+from nearline.core.transitions import Reading
 from nearline.core.trends import UNSEEN, WINDOW_DAYS, trends_of
 from nearline.models.behaviour_model import BehaviourModel
 from nearline.models.behaviour_training import BehaviourTrainer
@@ -42,14 +43,21 @@ UNSEEN_OFFSETS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """What may be added to the score of an item that nobody met, in parts of the usual spread of scores."""
 
 
+class Mix(NamedTuple):
+    """With which transitions, what is near or what comes next, and how much of them."""
+
+    near: bool
+    weight: float
+
+
 class Choices:
     """What is chosen on the validation window, by NDCG@10 over the whole catalogue.
 
     Attributes
     ----------
     made
-        ``fading``, ``transition_weight``, ``unseen_offset``, ``newcomer_trend``, ``newcomer_boost``, ``fold_keep``,
-        ``fold_gain`` and ``fold_span``.
+        ``fading``, ``near``, ``transition_weight``, ``unseen_offset``, ``newcomer_trend``, ``newcomer_boost``,
+        ``fold_keep``, ``fold_gain`` and ``fold_span``.
     """
 
     def __init__(
@@ -65,15 +73,16 @@ class Choices:
         self.item_texts, self.query_texts = item_texts, query_texts
         self.window = Window.of(data.ledger, data.validation)
         self.trends = trends_of(data.ledger.only(data.inner), data.inner_end)
-        ranks: dict[float, list[np.ndarray]] = {fading: [] for fading in data.inner_transitions}
+        following = {reading.fading: table for reading, table in data.inner_transitions.items() if not reading.near}
+        ranks: dict[float, list[np.ndarray]] = {fading: [] for fading in following}
         for rows in self.window.batches():
             part = self.window.part(rows)
             known = part.known()
-            for fading, table in data.inner_transitions.items():
+            for fading, table in following.items():
                 ranks[fading].append(rank(transition_view(part, table), part.targets, known))
         figures = {fading: _ndcg(parts) for fading, parts in ranks.items()}
         fading = max(figures, key=lambda one: figures[one])
-        self.transitions = data.inner_transitions[fading]
+        self.transitions = {near: data.inner_transitions[Reading(fading, near)] for near in (False, True)}
         self.made = {"fading": fading}
         report({"validation_transitions_ndcg": figures[fading], "fading": fading}, 0)
         log.info(
@@ -81,26 +90,27 @@ class Choices:
         )
 
     def validate(self) -> float:
-        """NDCG@10 of the model as it is, with transitions at the best of a few weights."""
+        """NDCG@10 of the model as it is, with the better transitions at the best of a few weights."""
         interests, items = self._interests()
-        return max(self._figures(self.window, {"now": interests}, WATCHED_WEIGHTS, _standard(items)).values())
+        mixes = _mixes(WATCHED_WEIGHTS)
+        return max(self._figures(self.window, {"now": interests}, mixes, _standard(items)).values())
 
     def choose(self) -> None:
-        """Choose the weight of the transitions and what an item that nobody met gets added, together."""
+        """Choose transitions, their weight and what an item that nobody met gets added, together."""
         interests, items = self._interests()
         # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
         spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0
         offsets = UNSEEN_OFFSETS if self._unmet_targets() >= UNMET_ROWS else (0.0,)
         shifted = {offset: self._shifted(interests, {"unseen_offset": offset * spread}) for offset in offsets}
-        found = self._figures(self.window, shifted, TRANSITION_WEIGHTS, _standard(items))
+        found = self._figures(self.window, shifted, _mixes(TRANSITION_WEIGHTS), _standard(items))
         good = [pair for pair, figure in found.items() if figure >= (1.0 - WORTH_OF_NEWS) * max(found.values())]
         offset = max(offset for offset, _ in good)
-        weight = max((pair for pair in good if pair[0] == offset), key=lambda pair: found[pair])[1]
-        self.made |= {"transition_weight": weight, "unseen_offset": offset * spread}
-        self.report({**self.made, "validation_blend_ndcg": found[offset, weight]}, 0)
+        chosen = max((pair for pair in good if pair[0] == offset), key=lambda pair: found[pair])[1]
+        self.made |= {"near": float(chosen.near), "transition_weight": chosen.weight, "unseen_offset": offset * spread}
+        self.report({**self.made, "validation_blend_ndcg": found[offset, chosen]}, 0)
         log.info(
-            "transition weight %g, offset of the unmet %.2f: validation NDCG@10 %.4f",
-            weight, self.made["unseen_offset"], found[offset, weight],
+            "transitions to what %s, weight %g, offset of the unmet %.2f: validation NDCG@10 %.4f",
+            "is near" if chosen.near else "comes next", chosen.weight, offset * spread, found[offset, chosen],
         )  # fmt: skip
         self._choose_for_newcomers(interests, items, spread)
         self._fit_fold()
@@ -110,8 +120,8 @@ class Choices:
         interests, items = self._interests()
         shifted, standard = self._shifted(interests, self.made), _standard(items)
         for rows in self.window.batches():
-            view = transition_view(self.window.part(rows), self.transitions)
-            yield blend(standard(shifted[rows]), view, self.made["transition_weight"])
+            view = transition_view(self.window.part(rows), self.transitions[self._mix().near])
+            yield blend(standard(shifted[rows]), view, self._mix().weight)
 
     def _choose_for_newcomers(self, interests: np.ndarray, items: np.ndarray, spread: float) -> None:
         """Choose the trend that newcomers follow beyond what was learnt, and how much, on those in the window."""
@@ -122,8 +132,7 @@ class Choices:
             for trend, boost in product(range(len(WINDOW_DAYS)), NEWCOMER_BOOSTS):
                 made = {**self.made, "newcomer_trend": trend, "newcomer_boost": boost * spread}
                 ways[trend, boost] = self._shifted(interests, made)[new]
-            weights = [self.made["transition_weight"]]
-            found = _first(self._figures(self.window.part(new), ways, weights, _standard(items)))
+            found = _first(self._figures(self.window.part(new), ways, [self._mix()], _standard(items)))
         trend, boost = max(found, key=lambda pair: found[pair])
         self.made |= {"newcomer_trend": trend, "newcomer_boost": boost * spread}
         if len(new) >= NEWCOMER_ROWS:
@@ -145,8 +154,8 @@ class Choices:
                 (keep, gain): folded(stale, window, known_end, vectors, Fold(keep, gain, span), scale)
                 for keep, gain in found
             }
-            weights = [self.made["transition_weight"]]
-            for pair, figure in _first(self._figures(window, ways, weights, lambda part: part @ items.T)).items():
+            figures = self._figures(window, ways, [self._mix()], lambda part: part @ items.T)
+            for pair, figure in _first(figures).items():
                 found[pair] += figure
         keep, gain = max(found, key=lambda pair: found[pair])
         self.made |= {"fold_keep": keep, "fold_gain": gain, "fold_span": span}
@@ -156,21 +165,23 @@ class Choices:
         self,
         window: Window,
         ways: Mapping[Way, np.ndarray],
-        weights: Sequence[float],
+        mixes: Sequence[Mix],
         score: Callable[[np.ndarray], np.ndarray],
-    ) -> dict[tuple[Way, float], float]:
-        """NDCG@10 on a window by several interests of its people, (n, DIM) each, at each weight of the transitions.
+    ) -> dict[tuple[Way, Mix], float]:
+        """NDCG@10 on a window by several interests of its people, (n, DIM) each, each mixed with transitions.
 
         What ``score`` makes of some of the interests, (rows, items), is large: never of all people at once.
         """
-        ranks: dict[tuple[Way, float], list[np.ndarray]] = {pair: [] for pair in product(ways, weights)}
+        ranks: dict[tuple[Way, Mix], list[np.ndarray]] = {pair: [] for pair in product(ways, mixes)}
         for rows in window.batches():
             part = window.part(rows)
-            view, known = transition_view(part, self.transitions), part.known()
+            views = {near: transition_view(part, self.transitions[near]) for near in {one.near for one in mixes}}
+            known = part.known()
             for way, interests in ways.items():
                 scores = score(interests[rows])
-                for weight in weights:
-                    ranks[way, weight].append(rank(blend(scores, view, weight), part.targets, known))
+                for one in mixes:
+                    found = blend(scores, views[one.near], one.weight)
+                    ranks[way, one].append(rank(found, part.targets, known))
         return {pair: _ndcg(parts) for pair, parts in ranks.items()}
 
     def _interests(self) -> tuple[np.ndarray, np.ndarray]:
@@ -188,6 +199,9 @@ class Choices:
         found[:, LATENT + int(made.get("newcomer_trend", 0))] += boost.astype(np.float32)
         return found
 
+    def _mix(self) -> Mix:
+        return Mix(bool(self.made["near"]), self.made["transition_weight"])
+
     def _unmet_targets(self) -> int:
         return int((self.trends[self.window.targets, UNSEEN] > 0).sum())
 
@@ -198,8 +212,12 @@ def _standard(items: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return lambda interests: standard_scores(interests, items, moments)
 
 
-def _first(found: Mapping[tuple[Way, float], float]) -> dict[Way, float]:
-    """Figures of one weight, by way alone."""
+def _mixes(weights: Sequence[float]) -> list[Mix]:
+    return [Mix(near, weight) for near, weight in product((False, True), weights)]
+
+
+def _first(found: Mapping[tuple[Way, Mix], float]) -> dict[Way, float]:
+    """Figures of one mix, by way alone."""
     return {way: figure for (way, _), figure in found.items()}
 
 

@@ -17,7 +17,7 @@ import torch
 from nearline.core.behaviour import Ledger
 from nearline.core.hyperparameters import TrainingPlan
 from nearline.core.split import cut_time, first_interactions, window_rows
-from nearline.core.transitions import FADINGS, transition_table
+from nearline.core.transitions import READINGS, transition_table
 from nearline.errors import InputError
 from nearline.models.behaviour_training import BehaviourTrainer
 from nearline.models.choices import Choices
@@ -141,5 +141,5 @@ def _fold(item_ids: list[str], ledger: Ledger, start: float, end: float, seed: i
         end=end,
         validation=validation,
         pairs=text_pairs([], [], none, none),
-        inner_transitions={fading: transition_table(past, fading) for fading in FADINGS},
+        inner_transitions={reading: transition_table(past, reading) for reading in READINGS},
     )

@@ -20,6 +20,7 @@ import torch
 
 from nearline.core.behaviour import UNKNOWN_KIND, History, nearest_kind
 from nearline.core.interest import DIM, LATENT, check_vectors
+from nearline.core.transitions import Reading
 from nearline.errors import ModelError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.model_folder import FORMAT, incomplete, read_description
@@ -64,6 +65,11 @@ class InterestModel:
     def transition_weight(self) -> float:
         """Weight of the transitions in the blend, chosen on the validation window."""
         return float(self.notes.get("transition_weight", 0.0))
+
+    @property
+    def reading(self) -> Reading:
+        """How its transitions are counted, chosen on the validation window."""
+        return Reading(float(self.notes["fading"]), bool(self.notes["near"]))
 
     @property
     def trained_until(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nearline.core.behaviour import Ledger
-from nearline.core.transitions import Transitions
+from nearline.core.transitions import Reading, Transitions
 from nearline.models.text_training import TextPairs
 
 VALIDATION_ROWS = 1000
@@ -33,7 +33,7 @@ class TrainingData:
     pairs
         Texts that belong together, from ``inner``.
     inner_transitions
-        From ``inner``, by fading.
+        From ``inner``, by how they are counted.
     digest
         Of items and events, see `identity`.
     """
@@ -47,7 +47,7 @@ class TrainingData:
     end: float
     validation: np.ndarray
     pairs: TextPairs
-    inner_transitions: Mapping[float, Transitions]
+    inner_transitions: Mapping[Reading, Transitions]
     digest: str = ""
 
     @property

@@ -34,6 +34,7 @@ from benchmarks.quality.nearline_model import training_data
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.protocol import successive
 from nearline.core.ranking import gains, rank
+from nearline.core.transitions import PLAIN, Reading
 from nearline.errors import InputError, run_job
 from nearline.models import behaviour_model, choices, lessons
 from nearline.models import training as training_module
@@ -112,13 +113,19 @@ def _no_searches(data: TrainingData) -> TrainingData:
 
 
 def _no_fading(data: TrainingData) -> TrainingData:
-    return replace(data, inner_transitions={0.0: data.inner_transitions[0.0]})
+    kept = {one: table for one, table in data.inner_transitions.items() if not one.fading}
+    return replace(data, inner_transitions=kept)
+
+
+def _no_near(data: TrainingData) -> TrainingData:
+    following = {one: table for one, table in data.inner_transitions.items() if not one.near}
+    return replace(data, inner_transitions=following | {one._replace(near=True): following[one] for one in following})
 
 
 def _no_transitions(data: TrainingData) -> TrainingData:
-    some = data.inner_transitions[0.0]
+    some = data.inner_transitions[PLAIN]
     nothing = replace(some, item=some.item[:0], next_item=some.next_item[:0], weight=some.weight[:0])
-    return replace(data, inner_transitions={0.0: nothing})
+    return replace(data, inner_transitions={PLAIN: nothing, Reading(near=True): nothing})
 
 
 PARTS = {
@@ -132,6 +139,7 @@ PARTS = {
     "kinds": Without(data=_no_kinds),
     "searches": Without(data=_no_searches),
     "fading": Without(data=_no_fading),
+    "near": Without(data=_no_near),
     "transitions": Without(data=_no_transitions),
     "averaging": Without({"behaviour.average_steps": 1}),
 }

@@ -22,7 +22,7 @@ from nearline.errors import InputError
 
 log = logging.getLogger("nearline.quality")
 
-PEERS = ("popularity_7", "popularity_30", "cooccurrence", "text_mean", "ease", "ials", "sasrec", "esasrec")
+PEERS = ("popularity_7", "popularity_30", "cooccurrence", "item_knn", "text_mean", "ease", "ials", "sasrec", "esasrec")
 """Names that peers/run_peer.py knows, the quick ones first."""
 RUN_PEER = Path(__file__).resolve().parent / "peers" / "run_peer.py"
 GRACE = 3.0

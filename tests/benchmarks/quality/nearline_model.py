@@ -16,7 +16,7 @@ from benchmarks.quality.data import QualityData
 from benchmarks.quality.freshness import freshness
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.text_pairs import item_pairs, query_pairs
-from nearline.core.transitions import FADINGS, transition_table
+from nearline.core.transitions import PLAIN, READINGS, transition_table
 from nearline.models.judgement import Test
 from nearline.models.kept_vectors import kept_vectors
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
@@ -44,7 +44,7 @@ def score(data: QualityData, problem: Problem, folder: Path) -> None:
         keep,
     )
     trained = time.monotonic() - began
-    table = transition_table(problem.ledger.only(problem.full), float(model.notes["fading"]))
+    table = transition_table(problem.ledger.only(problem.full), model.reading)
     test = Test(problem.test, problem.cut, problem.trained, problem.full)
     scores = folder / "scores"
     scores.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def score(data: QualityData, problem: Problem, folder: Path) -> None:
 def training_data(data: QualityData, problem: Problem) -> TrainingData:
     """What the daily training gets, of this problem."""
     inner = problem.ledger.only(problem.inner)
-    tables = {fading: transition_table(inner, fading) for fading in FADINGS}
+    tables = {reading: transition_table(inner, reading) for reading in READINGS}
     return TrainingData(
         item_ids=data.item_ids,
         texts=data.texts,
@@ -78,7 +78,7 @@ def training_data(data: QualityData, problem: Problem) -> TrainingData:
         inner_end=problem.inner_cut,
         end=problem.cut,
         validation=problem.validation.rows,
-        pairs=text_pairs(data.item_ids, data.texts, item_pairs(tables[0.0], data.item_ids), query_pairs(inner)),
+        pairs=text_pairs(data.item_ids, data.texts, item_pairs(tables[PLAIN], data.item_ids), query_pairs(inner)),
         inner_transitions=tables,
         digest=f"{data.digest} {problem.protocol} {problem.seed}",
     )

@@ -1,8 +1,7 @@
 """Tune one peer on a problem folder's validation rows, learn everything, score the test rows.
 
-Writes scores/NAME.npy and scores/NAME.json, both complete or neither. Progress on standard error. The peers
-popularity_7, popularity_30, cooccurrence, ease and text_mean need numpy and scipy; ials, sasrec and esasrec need the
-environment of requirements.txt beside this file.
+Writes scores/NAME.npy and scores/NAME.json, both complete or neither. Progress on standard error. The peers ials,
+sasrec and esasrec need the environment of requirements.txt beside this file, the others numpy and scipy.
 
 python tests/benchmarks/quality/peers/run_peer.py --problem FOLDER --peer cooccurrence
 python tests/benchmarks/quality/peers/run_peer.py --problem FOLDER --peer sasrec --budget 600
@@ -34,6 +33,7 @@ from benchmarks.quality.peers.cooccurrence import Cooccurrence  # noqa: E402
 from benchmarks.quality.peers.ease import Ease  # noqa: E402
 from benchmarks.quality.peers.filled import filled_again  # noqa: E402
 from benchmarks.quality.peers.ials import Ials  # noqa: E402
+from benchmarks.quality.peers.item_knn import ItemKnn  # noqa: E402
 from benchmarks.quality.peers.popularity import Popularity  # noqa: E402
 from benchmarks.quality.peers.problem import Problem, read_problem  # noqa: E402
 from benchmarks.quality.peers.text_mean import TextMean  # noqa: E402
@@ -44,6 +44,7 @@ SIMPLE = {
     "popularity_7": Popularity(7.0),
     "popularity_30": Popularity(30.0),
     "cooccurrence": Cooccurrence(),
+    "item_knn": ItemKnn(),
     "ease": Ease(),
     "text_mean": TextMean(),
     "ials": Ials(),
