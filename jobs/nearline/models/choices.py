@@ -37,8 +37,9 @@ FOLD_ROWS = 500
 """People that the fold is fitted on: it has two weights only."""
 WORTH_OF_NEWS = 0.01
 """Share of NDCG@10 that may be given up for offering what nobody has met: else it never gets its first event."""
-UNMET_ROWS = 50
-"""With fewer rows in the window that ask for what nobody had met, that gets no more and no less than a mean item."""
+UNMET_ITEMS = 20
+"""Where nobody has met fewer items than this, the window cannot say what offering such costs: they get what a mean item
+gets."""
 UNSEEN_OFFSETS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """What may be added to the score of an item that nobody met, in parts of the usual spread of scores."""
 
@@ -100,7 +101,7 @@ class Choices:
         interests, items = self._interests()
         # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
         spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0
-        offsets = UNSEEN_OFFSETS if self._unmet_targets() >= UNMET_ROWS else (0.0,)
+        offsets = UNSEEN_OFFSETS if (self.trends[:, UNSEEN] > 0).sum() >= UNMET_ITEMS else (0.0,)
         shifted = {offset: self._shifted(interests, {"unseen_offset": offset * spread}) for offset in offsets}
         found = self._figures(self.window, shifted, _mixes(TRANSITION_WEIGHTS), _standard(items))
         good = [pair for pair, figure in found.items() if figure >= (1.0 - WORTH_OF_NEWS) * max(found.values())]
@@ -201,9 +202,6 @@ class Choices:
 
     def _mix(self) -> Mix:
         return Mix(bool(self.made["near"]), self.made["transition_weight"])
-
-    def _unmet_targets(self) -> int:
-        return int((self.trends[self.window.targets, UNSEEN] > 0).sum())
 
 
 def _standard(items: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
