@@ -56,8 +56,9 @@ class BehaviourTraining:
     epochs: int = 12
     #: Passes without a better validation before training stops.
     patience: int = _whole(2, 1, 1000)
-    #: Passes over everything, the validation window too, after the best epoch.
-    final_epochs: int = _whole(1, 0, 100)
+    #: Passes over everything, the validation window too, after the best epoch: as of an earlier cut, three taught the
+    #: newest habits better than one.
+    final_epochs: int = _whole(3, 0, 100)
     #: Stretches of events a step.
     batch: int = _whole(16, 1, 4096)
     learning_rate: float = _number(1e-3, 1e-6, 0.1)

@@ -34,7 +34,7 @@ from nearline.core.split import first_interactions
 WINDOW = 10
 SUCCESSORS = 100
 LAST_EVENTS = 25
-FADINGS = (0.0, 3.0, 6.0, 12.0, 24.0)
+FADINGS = (0.0, 4.0, 16.0)
 """What the validation window chooses from: nothing fades, or half of it in so many parts of the span."""
 SHRINKAGE = 20.0
 """Of what is near: about what one person who meets an item adds to its counts, three times over."""

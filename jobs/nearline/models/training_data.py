@@ -12,7 +12,7 @@ from nearline.core.behaviour import Ledger
 from nearline.core.transitions import Reading, Transitions
 from nearline.models.text_training import TextPairs
 
-VALIDATION_ROWS = 1000
+VALIDATION_ROWS = 3000
 """First meetings that a pass is validated on; more cost more than they tell."""
 
 

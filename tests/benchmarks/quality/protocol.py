@@ -15,11 +15,11 @@ from nearline.core.behaviour import Ledger, run_starts
 from nearline.core.split import cut_time, first_interactions, sample_rows
 from nearline.errors import InputError
 from nearline.models.evaluation import Window
+from nearline.models.training_data import VALIDATION_ROWS
 
 HOLDOUT = 0.1
 """Share of the newest events after the cut; and of what is before it, after the inner cut."""
 TEST_ROWS = 5000
-VALIDATION_ROWS = 3000
 
 
 def successive(ledger: Ledger, seed: int = 7) -> Problem:
