@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.trials < 1:
         raise InputError(f"--trials: expected at least 1, saw {arguments.trials}. Fix: make tune TRIALS=20.")
     settings = Settings.from_env()
-    use_threads()
+    use_threads(settings.threads)
     run = RunFolder(settings, arguments.run) if arguments.run else newest_run(settings)
     snapshot = read_snapshot(run.snapshot)
     texts = read_texts(settings, snapshot)

@@ -31,7 +31,7 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
 
     Of several processes only the first reports and saves; all return when it has.
     """
-    use_threads()
+    use_threads(settings.threads)
     run = RunFolder(settings, name)
     tracked = TrainingRun.named(settings, name) if is_first() else None
     snapshot = read_snapshot(run.snapshot)

@@ -156,6 +156,8 @@ class Settings:
     )  # fmt: skip
     #: Processes that share the training of the behaviour model, on the machine that runs `finetune`; one a GPU.
     training_processes: int = _setting("NEARLINE_TRAINING_PROCESSES", 1, _integer(1, 64), "use a number such as 1")
+    #: Cores that `finetune`, `judge` and `tune` use each, shared by the processes of one training.
+    threads: int = _setting("NEARLINE_THREADS", 2, _integer(1, 1024), "use a number of cores such as 2")
     #: Seed of everything random.
     seed: int = _setting("NEARLINE_SEED", 7, _integer(0, 2**31 - 1), "use a whole number such as 7")
     #: Port of the local Airflow.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from nearline.adapters.postgres import Connection, dsn, queries
+from nearline.errors import InputError
 from nearline.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger("nearline.snapshot")
 
 ITEMS = "item_id string, kind string, title string, description string, language string, attributes string"
 EVENTS = (
@@ -33,13 +37,26 @@ def read_events(spark: SparkSession, settings: Settings, connection: Connection)
 
 
 def read_archive(spark: SparkSession, folder: str, hot: DataFrame) -> DataFrame:
-    """``hot`` united with the archived events, each event once, as an archiving that died half-way may leave two."""
+    """``hot`` united with the archived events, each event once, as an archiving that died half-way may leave two.
+
+    Raises
+    ------
+    InputError
+        When there is an archive, and it cannot be read.
+    """
     from pyspark.errors import AnalysisException
 
     try:
         archived = spark.read.parquet(folder).select(*hot.columns)
-    except AnalysisException:
-        return hot  # nothing was archived yet
+    except AnalysisException as problem:
+        if problem.getCondition() in ("PATH_NOT_FOUND", "UNABLE_TO_INFER_SCHEMA"):  # none, or empty
+            log.info("nothing is archived at %s: all that is learnt from is in Postgres", folder)
+            return hot
+        raise InputError(
+            f"NEARLINE_ARCHIVE: expected events that `archive_events` wrote, saw at {folder}: "
+            f"{str(problem).splitlines()[0]}. Fix: name the folder that it wrote to, or an empty one."
+        ) from None
+    log.info("archived events of %s are learnt from too", folder)
     return hot.unionByName(archived).dropDuplicates(["event_id", "occurred_at"])
 
 

@@ -83,7 +83,7 @@ class InterestModel:
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None) -> InterestModel:
-        """Load a model folder.
+        """Load a model folder; ``threads``: let torch use at most so many cores from here on.
 
         Raises
         ------
@@ -91,7 +91,8 @@ class InterestModel:
             If the folder is missing, incomplete or of another format.
         """
         folder = Path(folder)
-        use_threads(threads)
+        if threads is not None:
+            use_threads(threads)
         described = read_description(folder)
         try:
             behaviour = BehaviourModel(BehaviourConfig(**described["behaviour"]))

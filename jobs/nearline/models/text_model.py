@@ -145,10 +145,10 @@ def text_model_folder(name: str) -> str:
     return str(MODEL_DIR)
 
 
-def use_threads(threads: int | None = None) -> None:
-    """Let torch use at most ``threads`` cores (default 2): jobs share the machine with Postgres and Airflow.
+def use_threads(threads: int = 2) -> None:
+    """Let torch use at most ``threads`` cores: jobs share the machine with Postgres and Airflow.
 
     Processes that share one training share them too.
     """
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(max((threads or min(2, os.cpu_count() or 1)) // beside, 1))
+    torch.set_num_threads(max(min(threads, os.cpu_count() or 1) // beside, 1))
