@@ -68,6 +68,7 @@ def transitions(met: DataFrame) -> DataFrame:
         .agg(F.array(*faded).alias("faded"))
         .select("item_id", "next_item_id", F.explode("faded").alias("faded"))
         .select("item_id", "next_item_id", "faded.*")
+        .cache()  # read three times
     )
     back = counts.selectExpr("fading", "next_item_id as item_id", "item_id as next_item_id", "count")
     both = counts.unionByName(back).groupBy("fading", "item_id", "next_item_id").agg(F.sum("count").alias("count"))
@@ -78,13 +79,14 @@ def transitions(met: DataFrame) -> DataFrame:
     near = both.withColumn("near", F.lit(True)).withColumn(
         "weight", F.col("count") / F.sqrt((outgoing + SHRINKAGE) * (incoming + SHRINKAGE))
     )
-    weighed = following.unionByName(near)
     best = Window.partitionBy("fading", "near", "item_id").orderBy(F.desc("weight"), "next_item_id")
-    largest = weighed.groupBy("fading", "near").agg(F.max("weight").alias("largest"))
+    kept = (
+        following.unionByName(near).withColumn("place", F.row_number().over(best)).where(F.col("place") <= SUCCESSORS)
+    )
+    kept = kept.cache()  # read twice
+    largest = kept.groupBy("fading", "near").agg(F.max("weight").alias("largest"))
     return (
-        weighed.withColumn("place", F.row_number().over(best))
-        .where(F.col("place") <= SUCCESSORS)
-        .join(F.broadcast(largest), ["fading", "near"])
+        kept.join(F.broadcast(largest), ["fading", "near"])
         .withColumn("weight", (F.col("weight") / F.col("largest")).cast("float"))
         .select("fading", "near", "item_id", "next_item_id", "weight")
         .where("weight > 0")
