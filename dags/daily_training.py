@@ -50,7 +50,8 @@ with DAG(
     take_snapshot = spark_job("take_snapshot", "--run", RUN, inlets=[ITEMS, EVENTS])
     pair_items = spark_job("pair_items", "--run", RUN)
     finetune = spark_job("finetune", "--run", RUN, hours=12)
-    judge = python_job("judge", "--run", RUN)
+    # As long as finetune: the champion, too, may have all texts to read.
+    judge = python_job("judge", "--run", RUN, minutes=720)
     register = python_job("register", "--run", RUN, outlets=[MODEL])
     embed_items = spark_job("embed_items", "--run", RUN, inlets=[MODEL, ITEMS], outlets=[ITEM_EMBEDDINGS])
     rebuild_interests = python_job(

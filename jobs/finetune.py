@@ -12,15 +12,15 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from pyspark.ml.torch.distributor import TorchDistributor
 
 from nearline.adapters import mlflow_registry
-from nearline.adapters.code_identity import code_identity
 from nearline.adapters.snapshot import read_facts
 from nearline.adapters.spark import session
-from nearline.errors import ModelError, SettingsError, run_job
+from nearline.errors import ModelError, SettingsError, StackError, run_job
 from nearline.run_folder import NAME, RunFolder
 from nearline.settings import Settings
 
@@ -36,10 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings.from_env()
     _check_processes(settings)
     run = RunFolder(settings, arguments.run)
-    facts = read_facts(run.snapshot)
-    tracked = mlflow_registry.TrainingRun.named(settings, run.name)
-    tracked.log_parameters({f"data.{name}": facts[name] for name in ("items", "events", "digest", "cut_time")})
-    tracked.log_parameters({f"code.{name}": value for name, value in code_identity().items()})
+    read_facts(run.snapshot)  # what is missing is said before Spark starts, and so is an MLflow that is away
+    mlflow_registry.TrainingRun.named(settings, run.name)
     champion = arguments.champion
     if champion is None and (found := mlflow_registry.champion(settings)) is not None:
         champion = str(mlflow_registry.fetch_model(settings, found.version, found.run_id))
@@ -54,10 +52,14 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"
     # Spark would hand out GPUs that its own configuration knows of; each process finds its own by its number.
     distributor = TorchDistributor(num_processes=settings.training_processes, local_mode=True, use_gpu=False)
-    failure = distributor.run(_worker(), run.name, champion)
-    if failure:
-        tracked.finish("FAILED")
-        raise ModelError(failure)
+    try:
+        failure = distributor.run(_worker(), run.name, champion)
+        if failure:
+            raise ModelError(failure)
+    except Exception:
+        with suppress(StackError):  # what failed is what to say
+            mlflow_registry.TrainingRun.named(settings, run.name).finish("FAILED")
+        raise
     return 0
 
 

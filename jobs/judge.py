@@ -17,7 +17,9 @@ import numpy as np
 
 from nearline.adapters import mlflow_registry
 from nearline.adapters.judgement_plot import judgement_plot
+from nearline.adapters.postgres import connect, queries
 from nearline.adapters.snapshot import Snapshot, read_snapshot, read_transitions
+from nearline.adapters.version_tables import live_version
 from nearline.daily_training import text_vectors_folder, untuned_vectors_folder
 from nearline.errors import GateRefused, ModelError, run_job
 from nearline.models.interest_model import InterestModel
@@ -34,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     """Write judgement.json, log it, then accept or refuse."""
     run = RunFolder.from_arguments(__doc__, argv)
     settings = run.settings
-    use_threads()
+    use_threads(settings.threads)
     snapshot = read_snapshot(run.snapshot)
     test, champion, about_champion = _beside_champion(settings, snapshot)
     log.info("%d first meetings to judge on", len(test.window))
@@ -59,13 +61,17 @@ def main(argv: list[str] | None = None) -> int:
 def _beside_champion(settings: Settings, snapshot: Snapshot) -> tuple[Test, Figures | None, str]:
     """What to judge on, how the champion does there, and what the reason has to say about it."""
     usual = Test.of(snapshot.ledger, snapshot.cut, settings.seed)
-    champion = mlflow_registry.champion(settings)
-    if champion is None:
+    champion, about = mlflow_registry.champion(settings), ""
+    if champion is not None:
+        name = f"the champion, version {champion.version}"
+    elif (champion := _live(settings)) is not None:
+        name = f"version {champion.version}, live without the alias {mlflow_registry.CHAMPION}"
+        about = f"the champion is {name}"
+    else:
         return usual, None, ""
-    folder = mlflow_registry.fetch_model(settings, champion.version, champion.run_id)
     own = mlflow_registry.text_vectors_of_version(settings, champion.version, champion.run_id)
-    name = f"the champion, version {champion.version}"
     try:
+        folder = mlflow_registry.fetch_model(settings, champion.version, champion.run_id)
         model = InterestModel.load(folder)
         test = Test.unlearnt(snapshot.ledger, snapshot.cut, model.trained_until, settings.seed)
         if test is None:
@@ -75,9 +81,18 @@ def _beside_champion(settings: Settings, snapshot: Snapshot) -> tuple[Test, Figu
         log.warning("%s, cannot be judged beside the candidate: %s", name, problem)
         return usual, None, f"{name}, is left out: {problem}"
     if test.cut == usual.cut:
-        return test, found, ""
+        return test, found, about
     learnt = datetime.fromtimestamp(test.cut, UTC).isoformat(" ", "seconds")
     return test, found, f"{name}, has learnt more than the candidate: only what came from {learnt} on counts"
+
+
+def _live(settings: Settings) -> mlflow_registry.Champion | None:
+    """The version that is served, whatever the alias says."""
+    with connect(settings, autocommit=True) as connection:
+        if (version := live_version(connection)) is None:
+            return None
+        [(run_id, _)] = connection.execute(queries("publish")["origin"], {"model_version": version}).fetchall()
+        return mlflow_registry.Champion(version, run_id)
 
 
 def _scores(model: InterestModel, folder: Path, snapshot: Snapshot, test: Test, kept: Path) -> Iterator[np.ndarray]:

@@ -10,7 +10,9 @@ import logging
 
 from nearline.adapters import mlflow_registry
 from nearline.adapters.snapshot import read_facts
+from nearline.daily_training import text_vectors_folder
 from nearline.errors import GateRefused, InputError, run_job
+from nearline.models.kept_vectors import link_vectors
 from nearline.run_folder import RunFolder
 
 log = logging.getLogger("nearline.register")
@@ -29,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     facts = read_facts(run.snapshot)
     tags = {"nearline.run": run.name, "nearline.digest": facts["digest"], "nearline.reason": judgement["reason"]}
     version = tracked.register(settings.model, run.model, tags)
+    # For the day it is the champion, and this run's folder is gone: what it has read it need not read again.
+    kept = mlflow_registry.text_vectors_of_version(settings, version, tracked.run_id)
+    link_vectors(text_vectors_folder(run), kept)
     tracked.finish()
     run.registered.write_text(json.dumps({"version": version, "run_id": tracked.run_id}))
     log.info("%s version %d", settings.model, version)

@@ -31,6 +31,7 @@ def take_snapshot(run: RunFolder, ledger: Ledger, cut: float, inner_cut: float) 
     }
     pq.write_table(pa.table(events), run.snapshot / "events.parquet")
     facts = {"kinds": tiny_models.KINDS, "digest": "d", "cut_time": cut, "inner_cut_time": inner_cut}
+    facts |= {"items": len(ids), "events": len(ledger)}
     (run.snapshot / "snapshot.json").write_text(json.dumps(facts))
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from nearline.adapters.code_identity import code_identity
 from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.adapters.snapshot import read_pairs, read_snapshot, read_transitions, rows_of
+from nearline.adapters.training_figures import TrainingFigures
 from nearline.core.split import window_rows
 from nearline.core.transitions import READINGS
 from nearline.errors import ModelError
@@ -33,7 +35,6 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
     """
     use_threads(settings.threads)
     run = RunFolder(settings, name)
-    tracked = TrainingRun.named(settings, name) if is_first() else None
     snapshot = read_snapshot(run.snapshot)
     data = TrainingData(
         item_ids=snapshot.item_ids,
@@ -58,12 +59,14 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
     )
     plan = training_plan(settings)
     champion = start_from(champion_folder, settings.text_model, data.end)
-    facts = {"text.model": settings.text_model, "text.pairs": len(data.pairs), "warm_start": champion is not None}
-    if tracked:
-        tracked.log_parameters(plan.named() | facts | {"processes": process_count()})
+    facts = {f"data.{name}": snapshot.facts[name] for name in ("items", "events", "digest", "cut_time")}
+    facts |= {f"code.{name}": value for name, value in code_identity().items()}
+    facts |= {"text.model": settings.text_model, "text.pairs": len(data.pairs), "warm_start": champion is not None}
+    facts |= plan.named() | {"processes": process_count()}
+    tracked = TrainingFigures(TrainingRun.of_training(settings, name, facts)) if is_first() else None
     text_model = champion.text if champion else TextModel.load(text_model_folder(settings.text_model))
     log.info("%d items, %d events, %d pairs of texts", len(data.item_ids), len(data.ledger), len(data.pairs))
-    report = tracked.log_metrics if tracked else lambda figures, step: None
+    report = tracked.log if tracked else lambda figures, step: None
     model = train_interest_model(data, plan, text_model, report, run.path, champion)
     model.notes |= {"digest": snapshot.facts["digest"], "text_model": settings.text_model}
     if is_first():

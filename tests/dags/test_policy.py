@@ -152,6 +152,7 @@ def test_a_refusal_is_a_skip_and_the_archive_is_still_written() -> None:
 
     dag = DagBag(dag_folder=str(REPOSITORY / "dags" / "daily_training.py"), bundle_name="test").dags["daily_training"]
     assert 99 in dag.get_task("judge").skip_on_exit_code
+    assert dag.get_task("judge").execution_timeout == dag.get_task("finetune").execution_timeout  # both read all texts
     assert dag.get_task("archive_events").trigger_rule == "none_failed"
     order = [task.task_id for task in dag.topological_sort()]
     assert order == [

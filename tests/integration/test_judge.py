@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 
 import judge
+import register
 import tiny_models
 from nearline.adapters import mlflow_registry
+from nearline.adapters.postgres import Connection
 from nearline.core.split import window_rows
-from nearline.daily_training import train_run
-from nearline.errors import GateRefused
+from nearline.daily_training import text_vectors_folder, train_run
+from nearline.errors import DatabaseUnreachable, GateRefused
 from nearline.models.interest_model import InterestModel
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
+from small_shop import open_shop
 from tiny_run import pair_items, take_snapshot
 
 DAY = tiny_models.DAY
@@ -28,7 +31,7 @@ Judged = tuple[dict[str, Any], str]
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A run with its candidate, and the same model as champion."""
     folder = tmp_path_factory.mktemp("judge")
     values = {
@@ -59,10 +62,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def judged(settings: Settings) -> Callable[[Callable[[dict[str, Any]], None]], Judged]:
+def judged(day: Settings) -> Callable[[Callable[[dict[str, Any]], None]], Judged]:
     """Judge beside a champion whose model.json is changed; what judgement.json says."""
-    [champion] = settings.models_folder.iterdir()
-    run = RunFolder(settings, "day-1")
+    [champion] = day.models_folder.iterdir()
+    run = RunFolder(day, "day-1")
 
     def of(change: Callable[[dict[str, Any]], None]) -> Judged:
         described = json.loads((run.model / "model.json").read_text())
@@ -80,9 +83,9 @@ def trained_until(moment: float) -> Callable[[dict[str, Any]], None]:
     return lambda described: described["notes"].update(trained_until=moment)
 
 
-def test_the_candidate_says_what_it_began_with(settings: Settings) -> None:
-    model = InterestModel.load(RunFolder(settings, "day-1").model)
-    assert model.notes["text_model"] == settings.text_model
+def test_the_candidate_says_what_it_began_with(day: Settings) -> None:
+    model = InterestModel.load(RunFolder(day, "day-1").model)
+    assert model.notes["text_model"] == day.text_model
     assert model.trained_until == CUT
 
 
@@ -120,3 +123,79 @@ def test_a_champion_that_cannot_be_compared_is_left_out_and_the_reason_says_so(
     assert found["metrics"]["all"]["count"] == len(window_rows(LEDGER, CUT, float("inf"), 2000, 7))
     assert "the champion, version 1, is left out" in reason
     assert said in reason
+
+
+@pytest.fixture
+def without_alias(day: Settings, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Somebody has deleted the alias; the database is a fresh one."""
+    monkeypatch.setenv("NEARLINE_HOME", str(day.home))
+    mlflow_registry.connect(day).delete_registered_model_alias(day.model, mlflow_registry.CHAMPION)
+    yield
+    mlflow_registry.move_alias(day, 1)
+
+
+def serve(connection: Connection, run_id: str) -> None:
+    open_shop(connection, 1)
+    connection.execute("update nearline_data.model_version set mlflow_run_id = %s", (run_id,))
+
+
+@pytest.mark.usefixtures("without_alias")
+def test_without_an_alias_the_candidate_is_judged_beside_what_is_live(
+    day: Settings, connection: Connection, judged: Callable[..., Judged]
+) -> None:
+    serve(connection, mlflow_registry.TrainingRun.named(day, "day-0").run_id)
+    found, reason = judged(trained_until(CUT))
+    assert found["rivals"]["champion"] == found["metrics"]  # it is the same model
+    assert not found["accepted"]
+    assert reason.startswith("not better than the ")
+    assert reason.endswith("(the champion is version 1, live without the alias champion)")
+    _, reason = judged(trained_until(LATER))
+    assert "version 1, live without the alias champion, has learnt more than the candidate" in reason
+
+
+@pytest.mark.usefixtures("without_alias")
+def test_a_live_version_that_mlflow_does_not_have_is_left_out_and_the_reason_says_so(
+    connection: Connection, judged: Callable[..., Judged]
+) -> None:
+    serve(connection, "another")
+    found, reason = judged(trained_until(CUT))
+    assert "champion" not in found["rivals"]
+    assert "version 1, live without the alias champion, is left out: " in reason
+    assert "from the MLflow run another" in reason
+
+
+@pytest.mark.usefixtures("without_alias")
+def test_where_nothing_is_live_there_is_no_champion(judged: Callable[..., Judged]) -> None:
+    found, reason = judged(trained_until(CUT))
+    assert set(found["rivals"]) == {"untuned_text", "popularity", "transitions"}
+    assert "champion" not in reason
+
+
+@pytest.mark.usefixtures("without_alias")
+def test_without_an_alias_and_a_database_nothing_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEARLINE_DSN", "postgresql://127.0.0.1:9/nearline")
+    with pytest.raises(DatabaseUnreachable):
+        judge.main(["--run", "day-1"])
+
+
+def test_a_champion_reads_no_text_that_it_read_as_a_candidate(day: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(day, "day-1")
+    run.judgement.write_text(json.dumps({"accepted": True, "reason": "better"}))
+    for _ in range(2):  # it is cleared
+        assert register.main(["--run", run.name]) == 0
+    run_id = json.loads(run.registered.read_text())["run_id"]
+    kept = mlflow_registry.text_vectors_of_version(day, run.version, run_id)
+    own = text_vectors_folder(run)
+    assert {path.name for path in kept.iterdir()} == {"keys.npy", "vectors.npy"}
+    assert all((own / path.name).samefile(path) for path in kept.iterdir())
+    mlflow_registry.move_alias(day, run.version)
+    read: list[int] = []
+    monkeypatch.setattr(InterestModel, "text_vectors", lambda _, texts: read.append(len(texts)))
+    try:
+        with suppress(GateRefused):
+            judge.main(["--run", run.name])
+        assert "champion" in json.loads(run.judgement.read_text())["rivals"]
+        assert read == []
+    finally:
+        mlflow_registry.move_alias(day, 1)
+        shutil.rmtree(day.models_folder / mlflow_registry.version_name(run.version, run_id), ignore_errors=True)

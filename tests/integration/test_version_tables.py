@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nearline.adapters.postgres import Connection, connect
+from nearline.adapters.version_loader import read_trends, save_trends
 from nearline.adapters.version_tables import index_version, make_tables, write_items
-from nearline.core.interest import DIM
+from nearline.core.interest import DIM, TRENDS
+from nearline.core.trends import UNSEEN, trends_by_name
 from nearline.settings import Settings
 
 ITEMS = 1_500
@@ -66,3 +69,16 @@ def test_memory_is_what_the_graph_takes_within_the_machines_share(connection: Co
     assert memory_of(connection, 10**9) == max(2 * buffers, 1 << 30)
     connection.execute("set maintenance_work_mem = '20GB'")
     assert memory_of(connection, 10**9) == max(2 * buffers, 20 << 30), "the server's own setting counts"
+
+
+def test_one_long_item_id_does_not_make_the_kept_trends_large(tmp_path: Path) -> None:
+    item_ids, path = sorted([f"i{n}" for n in range(1000)] + ["é" * 500, "i3 \n"]), tmp_path / "run" / "trends.npz"
+    trends = np.arange(len(item_ids) * TRENDS, dtype=np.float32).reshape(-1, TRENDS)
+    save_trends(path, item_ids, trends)
+    assert path.stat().st_size < 60_000  # as fixed-width text, 2 MB
+    known, kept = read_trends(path)
+    found = trends_by_name(["i3 \n", "new", "é" * 500, "i0"], known, kept)
+    np.testing.assert_array_equal(found[[0, 2, 3]], trends[[item_ids.index("i3 \n"), -1, 0]])
+    assert found[1, UNSEEN] == 1.0
+    save_trends(path, [], trends[:0])
+    assert trends_by_name(["i0"], *read_trends(path))[0, UNSEEN] == 1.0

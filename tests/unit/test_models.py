@@ -19,7 +19,6 @@ from nearline.models.behaviour_schedule import Checkpoint
 from nearline.models.interest_model import InterestModel
 from nearline.models.judgement import Test as JudgedRows
 from nearline.models.judgement import decide, figures, plain_scores
-from nearline.models.kept_vectors import kept_vectors
 from nearline.models.lessons import Lessons
 from nearline.models.text_model import TextModel
 from nearline.models.text_training import contrastive_loss, freeze_lower_layers, train_text_model
@@ -261,22 +260,6 @@ def test_only_the_upper_layers_learn(encoder: Path) -> None:
     assert changed
     assert all("layer.1." in name for name in changed)
     assert freeze_lower_layers(model, 5)
-
-
-def test_text_vectors_keep_their_order_and_are_read_once(encoder: Path, tmp_path: Path) -> None:
-    model, calls = TextModel.load(encoder), []
-
-    def encode(texts: list[str]) -> np.ndarray:
-        calls.append(list(texts))
-        return model.encode(texts)
-
-    texts = ["hiking tent", "oven", "hiking tent", "drum song chord"]
-    assert np.allclose(model.encode(texts)[2], model.encode(["hiking tent"])[0], atol=1e-5)
-    kept = kept_vectors(texts, encode, tmp_path / "kept")
-    np.testing.assert_allclose(kept, model.encode(texts), atol=1e-6)
-    np.testing.assert_allclose(kept_vectors(["oven", "flour"], encode, tmp_path / "kept")[0], kept[1], atol=1e-6)
-    assert [len(call) for call in calls] == [3, 1]
-    assert model.encode([]).shape == (0, 32)
 
 
 def test_a_judgement_ranks_the_model_above_simple_rivals(model: InterestModel) -> None:

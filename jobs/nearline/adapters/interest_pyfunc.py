@@ -3,7 +3,8 @@
     model = mlflow.pyfunc.load_model("models:/nearline-interest@champion")
     model.predict(pandas.DataFrame({"user_id": ["u1"], "events": ['[{"kind": "search", "text": "tents", ...}]']}))
 
-MLflow reads this file itself ("models from code"), so it needs the nearline package and nothing pickled.
+MLflow reads this file itself ("models from code") and finds the nearline package among the model's own files, so it
+needs nothing pickled and nothing installed but the libraries that the model names.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import urllib.error
@@ -14,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 MOVED_BY, MOVED_BECAUSE = "nearline.moved_by", "nearline.moved_because"
 """Tags of a version: who moves the alias may say so there, and it is written to the ledger of promotions."""
-NO_CHAMPION = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+ABSENT = "RESOURCE_DOES_NOT_EXIST"
+"""What MLflow answers where there is no such run, model or version; its other errors say nothing about that."""
+NO_CHAMPION = (ABSENT, "INVALID_PARAMETER_VALUE")
 """What MLflow answers where there is no such model, or no such alias of it."""
 MODEL_DIGEST = "nearline.model_digest"
 """Tag of a version: digest of the model folder that it was made from."""
@@ -36,6 +40,12 @@ REQUEST_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 REQUEST_SECONDS, TRANSFER_SECONDS = 10, 120
 """How long to wait for an answer: `publish` asks while the nearline job waits for it, and a model passes through the
 tracking server, which answers when its own store has all of it."""
+JUDGEMENT = "judgement.json"
+"""What `judge` leaves with the MLflow run."""
+PACKAGE = Path(__file__).parents[1]
+"""The package nearline: a registered model takes it along, as no package index has it."""
+PYFUNC_NEEDS = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
+"""What a registered model asks for beside MLflow, in the versions it was made with."""
 
 # Importing MLflow takes seconds; only what needs it pays, hence the imports inside functions.
 
@@ -75,6 +85,22 @@ def connect(settings: Settings) -> MlflowClient:
     return client
 
 
+@contextmanager
+def _answered() -> Iterator[None]:
+    """Tell what MLflow's client raises as one error, which names the server and no password."""
+    import mlflow
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (mlflow.exceptions.MlflowException, RequestException) as problem:
+        address, said = (re.sub(r"//\S*@", "//", text) for text in (mlflow.get_tracking_uri(), str(problem)))
+        raise StackError(
+            f"Expected MLflow at {address} to do as asked, saw {' '.join(said.split())[:300]}. "
+            "Fix: start it with `make up`, or correct NEARLINE_MLFLOW_URI; where it runs, its log says more."
+        ) from None
+
+
 class TrainingRun:
     """The MLflow run of one daily training, found again by name from each of its jobs."""
 
@@ -86,28 +112,50 @@ class TrainingRun:
     def named(cls, settings: Settings, name: str) -> TrainingRun:
         """Start the run, or go on with the one of that name."""
         client = connect(settings)
-        experiment = client.get_experiment_by_name(settings.experiment)
-        experiment_id = experiment.experiment_id if experiment else client.create_experiment(settings.experiment)
-        found = client.search_runs(
-            [experiment_id],
-            f"tags.`nearline.run` = '{name}'",
-            max_results=1,
-            order_by=["attributes.start_time DESC"],
-        )
-        if found:
-            return cls(client, found[0].info.run_id)
-        run = client.create_run(experiment_id, run_name=name, tags={"nearline.run": name})
-        return cls(client, run.info.run_id)
+        with _answered():
+            experiment = client.get_experiment_by_name(settings.experiment)
+            experiment_id = experiment.experiment_id if experiment else client.create_experiment(settings.experiment)
+            found = client.search_runs(
+                [experiment_id],
+                f"tags.`nearline.run` = '{name}'",
+                max_results=1,
+                order_by=["attributes.start_time DESC"],
+            )
+            run = found[0] if found else client.create_run(experiment_id, run_name=name, tags={"nearline.run": name})
+            return cls(client, run.info.run_id)
 
+    @classmethod
+    def of_training(cls, settings: Settings, name: str, parameters: Mapping[str, Any]) -> TrainingRun:
+        """Go on with the run of that name and log its parameters; where it has others, leave it and start a new one.
+
+        MLflow keeps parameters for good, and a job that was cleared may have other data or settings: its run would
+        describe another model than the one that is registered from it.
+        """
+        run = cls.named(settings, name)
+        with _answered():
+            known = run.client.get_run(run.run_id)
+            if any(known.data.params.get(key, said) != said for key, said in _as_params(parameters).items()):
+                fresh = run.client.create_run(
+                    known.info.experiment_id, run_name=name, tags={"nearline.run": name}
+                ).info.run_id
+                run.tag(replaced_by=fresh)
+                if known.info.status == "RUNNING":
+                    run.finish("KILLED")
+                run = cls(run.client, fresh)
+        run.log_parameters(parameters)
+        return run
+
+    @_answered()
     def log_parameters(self, values: Mapping[str, Any]) -> None:
-        """Log parameters; of a job that ran before, the first values stay, as MLflow keeps parameters for good."""
+        """Log parameters; where there is a value already it stays, as MLflow keeps parameters for good."""
         from mlflow.entities import Param
 
         known = self.client.get_run(self.run_id).data.params
-        fresh = [Param(key, str(value)[:6000]) for key, value in values.items() if key not in known]
+        fresh = [Param(key, said) for key, said in _as_params(values).items() if key not in known]
         if fresh:
             self.client.log_batch(self.run_id, params=fresh)
 
+    @_answered()
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log figures of a step."""
         from mlflow.entities import Metric
@@ -115,28 +163,32 @@ class TrainingRun:
         now = int(time.time() * 1000)
         self.client.log_batch(self.run_id, metrics=[Metric(key, float(v), now, step) for key, v in values.items()])
 
+    @_answered()
     def log_dict(self, content: Mapping[str, Any], name: str) -> None:
         """Keep a JSON file with the run."""
         self.client.log_dict(self.run_id, dict(content), name)
 
+    @_answered()
     def log_figure(self, figure: Figure, name: str) -> None:
         """Keep a picture with the run."""
         self.client.log_figure(self.run_id, figure, name)
 
+    @_answered()
     def tag(self, **values: str) -> None:
         """Set tags."""
         for key, value in values.items():
             self.client.set_tag(self.run_id, f"nearline.{key}", value)
 
+    @_answered()
     def finish(self, status: str = "FINISHED") -> None:
-        """End the run: FINISHED or FAILED."""
+        """End the run: FINISHED, FAILED or KILLED."""
         self.client.set_terminated(self.run_id, status)
 
     def register(self, name: str, model: Path, tags: Mapping[str, str]) -> int:
         """Log the model folder as a pyfunc with signature and input example, and register it as ``name``; its version.
 
-        Running it again for the same run and the same model returns the version that is there. A run that is cleared
-        keeps its name and its MLflow run, and trains another model: that is another version.
+        Running it again for the same run and the same model returns the version that is there; another model of the
+        run is another version. The model takes the package nearline along, and says which libraries it needs.
         """
         import mlflow
         import pandas as pd
@@ -167,8 +219,9 @@ class TrainingRun:
                 artifacts={"model": str(model)},
                 signature=signature,
                 input_example=example,
-                # Where it is loaded nearline is installed: its versions are the lock's, and nothing is guessed.
-                pip_requirements=["nearline"],
+                code_paths=[str(PACKAGE)],
+                # Without the build's own part, such as +cpu: the index has none of that name.
+                pip_requirements=[f"{name}=={installed(name).partition('+')[0]}" for name in PYFUNC_NEEDS],
             )
         version = mlflow.register_model(logged.model_uri, name, tags={**tags, MODEL_DIGEST: digest})
         return int(version.version)
@@ -245,12 +298,13 @@ def _ask_client(settings: Settings) -> Champion | None:
     client = connect(settings)
     from mlflow.exceptions import MlflowException
 
-    try:
-        found = client.get_model_version_by_alias(settings.model, CHAMPION)
-    except MlflowException as problem:
-        if problem.error_code in NO_CHAMPION:
-            return None
-        raise
+    with _answered():
+        try:
+            found = client.get_model_version_by_alias(settings.model, CHAMPION)
+        except MlflowException as problem:
+            if problem.error_code in NO_CHAMPION:
+                return None
+            raise
     return _champion(found.version, found.run_id, found.tags, found.description)
 
 
@@ -263,31 +317,48 @@ def _champion(version: str | int, run_id: str | None, tags: Mapping[str, str], d
 def leave_note(settings: Settings, version: int, by: str, because: str) -> None:
     """Say on a version who is about to move the alias to it and why, for whoever has to finish what that begins."""
     client = connect(settings)
-    for key, value in ((MOVED_BY, by), (MOVED_BECAUSE, because)):
-        client.set_model_version_tag(settings.model, str(version), key, value)
+    with _answered():
+        for key, value in ((MOVED_BY, by), (MOVED_BECAUSE, because)):
+            client.set_model_version_tag(settings.model, str(version), key, value)
 
 
 def move_alias(settings: Settings, version: int) -> None:
     """Make ``version`` the champion."""
-    connect(settings).set_registered_model_alias(settings.model, CHAMPION, str(version))
+    client = connect(settings)
+    with _answered():
+        client.set_registered_model_alias(settings.model, CHAMPION, str(version))
 
 
 def take_note_away(settings: Settings, version: int) -> None:
     """Remove the note of a move that is in the ledger now: it is not the next one's."""
     client = connect(settings)
-    for key in client.get_model_version(settings.model, str(version)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}:
-        client.delete_model_version_tag(settings.model, str(version), key)
+    with _answered():
+        for key in client.get_model_version(settings.model, str(version)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}:
+            client.delete_model_version_tag(settings.model, str(version), key)
 
 
 def read_judgement(settings: Settings, run_id: str) -> dict[str, Any] | None:
-    """What `judge` left with an MLflow run; None: it did not judge it."""
-    connect(settings)
+    """What `judge` left with an MLflow run; None: it did not judge it, or there is no such run.
+
+    Raises
+    ------
+    StackError
+        When the server does not answer.
+    """
+    client = connect(settings)
     import mlflow
 
-    try:
-        found: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{run_id}/judgement.json")
-    except (mlflow.exceptions.MlflowException, OSError):
-        return None
+    with _answered():
+        # Listed first: of a file that is missing, and of a server that is away, MLflow's download says the same.
+        try:
+            left = {file.path for file in client.list_artifacts(run_id)}
+        except mlflow.exceptions.MlflowException as problem:
+            if problem.error_code == ABSENT:
+                return None
+            raise
+        if JUDGEMENT not in left:
+            return None
+        found: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{JUDGEMENT}")
     return found
 
 
@@ -313,6 +384,8 @@ def fetch_model(settings: Settings, version: int, run_id: str) -> Path:
     ------
     ModelError
         When the registry has no such version, or one of another run.
+    StackError
+        When the server does not answer.
     """
     folder = settings.models_folder / version_name(version, run_id)
     if folder.exists():
@@ -324,29 +397,44 @@ def fetch_model(settings: Settings, version: int, run_id: str) -> Path:
     # Beside its place, so that the last step is one rename; the process id keeps two fetchers apart.
     partial = settings.models_folder / f".{folder.name}.{os.getpid()}"
     try:
-        found = client.get_model_version(settings.model, str(version)).run_id or ""
+        found = _run_of(client, settings.model, version)
         if found != run_id:
             raise ModelError(
                 f"Expected version {version} of {settings.model} to come from the MLflow run {run_id}, saw {found}. "
                 "Fix: set NEARLINE_MLFLOW_URI and NEARLINE_MODEL to where this database was filled from, or use "
                 "another database."
             )
-        with _patience():
+        with _patience(), _answered():
             got = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"models:/{settings.model}/{version}", dst_path=str(_emptied(partial))
             )
         with suppress(OSError):  # another process was first
             (Path(got) / "artifacts" / "model").rename(folder)
-    except mlflow.exceptions.MlflowException as problem:
-        raise ModelError(
-            f"Expected version {version} of {settings.model} in MLflow, saw {problem.error_code}. "
-            "Fix: run the daily training."
-        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     if not (folder / "model.json").exists():
         raise ModelError(f"{folder}: expected model.json, saw none. Fix: delete the folder and try again.")
     return folder
+
+
+def _run_of(client: MlflowClient, model: str, version: int) -> str:
+    """The MLflow run that a version came from; "": of none."""
+    import mlflow
+
+    with _answered():
+        try:
+            return client.get_model_version(model, str(version)).run_id or ""
+        except mlflow.exceptions.MlflowException as problem:
+            if problem.error_code != ABSENT:
+                raise
+            raise ModelError(
+                f"Expected version {version} of {model} in MLflow, saw {ABSENT}. Fix: run the daily training."
+            ) from None
+
+
+def _as_params(values: Mapping[str, Any]) -> dict[str, str]:
+    """As MLflow keeps them: text, not longer than it takes."""
+    return {key: str(value)[:6000] for key, value in values.items()}
 
 
 @contextmanager

@@ -49,7 +49,14 @@ class Source:
 def save_trends(path: Path, item_ids: list[str], trends: np.ndarray) -> None:
     """Keep how items are doing, float32 (n, TRENDS), for the processes that load vectors; ids rising."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, item_ids=np.array(item_ids, dtype=str), trends=trends)
+    # As JSON: numpy's own text gives every id the room of the longest.
+    np.savez(path, item_ids=np.frombuffer(json.dumps(item_ids).encode(), np.uint8), trends=trends)
+
+
+def read_trends(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Ids, as objects, and trends that `save_trends` kept."""
+    kept = np.load(path)
+    return np.array(json.loads(kept["item_ids"].tobytes()), dtype=object), kept["trends"]
 
 
 def save_served_trends(connection: Connection, path: Path) -> None:
@@ -122,7 +129,6 @@ def _loader(settings: Settings, source: Source) -> Callable[[Iterable[pa.RecordB
     """Encode a partition's items and COPY them in one transaction; yields how many."""
 
     def load(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import numpy as np
         import pyarrow
 
         from nearline.adapters.postgres import connect
@@ -134,8 +140,7 @@ def _loader(settings: Settings, source: Source) -> Callable[[Iterable[pa.RecordB
 
         # One thread for each partition: Spark runs as many of them as there are cores.
         model = InterestModel.load(source.model, threads=1)
-        kept = np.load(source.trends)
-        known, trends = kept["item_ids"], kept["trends"]
+        known, trends = read_trends(source.trends)
         count = 0
         with connect(settings) as connection:
             for batch in batches:

@@ -141,7 +141,10 @@ def make_ledger(
     kind = np.fromiter((kind_code.get(name, 0) for name in kinds), np.int64, len(user))
     weight = np.fromiter((kind_weights.get(name, 1.0) for name in kinds), np.float32, len(user))
     time = np.asarray(times, dtype=np.float64)
-    tie = np.zeros(len(user), np.int64) if event_ids is None else np.unique(np.array(event_ids), return_inverse=True)[1]
+    tie = np.zeros(len(user), np.int64)
+    if event_ids is not None:
+        # As objects: numpy's own text gives every one the room of the longest, and callers choose their ids.
+        tie = np.unique(np.array(event_ids, dtype=object), return_inverse=True)[1]
     order = np.lexsort((kind, query, item, tie, time, user))
     order = order[(item[order] >= 0) | (query[order] >= 0)]
     weights = [float(kind_weights.get(name, 1.0)) for name in vocabulary]

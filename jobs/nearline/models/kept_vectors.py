@@ -12,6 +12,9 @@ import numpy as np
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 
+PART = 100_000
+"""Texts that are encoded before they are written: a job that is killed loses no more."""
+
 
 def kept_vectors(texts: Sequence[str], encode: Encode, folder: Path, *, keep: bool = True) -> np.ndarray:
     """Vectors of texts, float32 (n, width): from ``folder``, and by ``encode`` for texts it has not.
@@ -20,35 +23,88 @@ def kept_vectors(texts: Sequence[str], encode: Encode, folder: Path, *, keep: bo
     ----------
     folder
         Belongs to one text model; made when missing. Holds keys.npy, sorted, and vectors.npy, which is read row by
-        row and may be larger than memory.
+        row and may be larger than memory. Its files are never changed, only replaced.
     keep
         Whether to add what was encoded. Processes that run beside each other only read.
     """
     wanted = np.array([hashlib.sha1(text.encode()).hexdigest() for text in texts], dtype="S40")
-    try:
-        keys = np.load(folder / "keys.npy", allow_pickle=False)
-        vectors = np.load(folder / "vectors.npy", allow_pickle=False, mmap_mode="r")
-    except FileNotFoundError:
-        keys, vectors = np.zeros(0, "S40"), None
-    missing, first = np.unique(wanted[~np.isin(wanted, keys)], return_index=True)
-    if not len(missing) and vectors is not None:
-        return np.asarray(vectors[np.searchsorted(keys, wanted)], dtype=np.float32)
-    rows = np.flatnonzero(~np.isin(wanted, keys))[first]
-    fresh = encode([texts[row] for row in rows])
-    keys = np.concatenate([keys, missing])
-    together = fresh if vectors is None else np.concatenate([vectors, fresh])
-    order = np.argsort(keys)
-    keys, together = keys[order], together[order]
     if keep:
-        _write(folder, keys, together)
-    found: np.ndarray = together[np.searchsorted(keys, wanted)]
+        _keep_missing(texts, wanted, encode, folder)
+    keys, vectors = _read(folder)
+    place, known = _find(keys, wanted)
+    if vectors is not None and known.all():
+        return np.asarray(vectors[place], dtype=np.float32)
+    rows = _missing(keys, wanted)
+    fresh = encode([texts[row] for row in rows])
+    found = np.empty((len(wanted), fresh.shape[1]), np.float32)
+    if vectors is not None:
+        found[known] = vectors[place[known]]
+    found[~known] = fresh[np.searchsorted(wanted[rows], wanted[~known])]
     return found
 
 
-def _write(folder: Path, keys: np.ndarray, vectors: np.ndarray) -> None:
+def link_vectors(folder: Path, target: Path) -> None:
+    """Have the text vectors of ``folder``, if there, in ``target`` too, all or none; leave a ``target`` that is there.
+
+    Takes no room where the disk has hard links.
+    """
+    if target.exists() or not folder.exists():
+        return
+    draft = target.with_name(f"{target.name}.{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(folder, draft, copy_function=_link)
+    os.utime(draft)
+    draft.rename(target)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a disk without hard links
+        shutil.copyfile(source, target)
+
+
+def _keep_missing(texts: Sequence[str], wanted: np.ndarray, encode: Encode, folder: Path) -> None:
+    rows = _missing(_read(folder)[0], wanted)
+    for start in range(0, len(rows), PART):
+        part = rows[start : start + PART]
+        draft = _draft(folder, wanted[part], encode([texts[row] for row in part]))
+        # Nothing is mapped here: a disk that is shared over a network keeps a mapped file, and with it the folder.
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+    if not len(rows) and folder.exists():
+        os.utime(folder)  # housekeeping removes what was not used for longest
+
+
+def _draft(folder: Path, keys: np.ndarray, vectors: np.ndarray) -> Path:
+    """What the folder has and, sorted and not there yet, these, in a folder of its own."""
     draft = folder.with_name(f"{folder.name}.{os.getpid()}")
-    draft.mkdir(parents=True, exist_ok=True)
-    np.save(draft / "keys.npy", keys)
-    np.save(draft / "vectors.npy", vectors)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
+    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed; its files may be another folder's too
+    draft.mkdir(parents=True)
+    kept_keys, kept = _read(folder)
+    places = np.searchsorted(kept_keys, keys)
+    np.save(draft / "keys.npy", np.insert(kept_keys, places, keys))
+    np.save(draft / "vectors.npy", vectors if kept is None else np.insert(kept, places, vectors, axis=0))
+    return draft
+
+
+def _read(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        keys = np.load(folder / "keys.npy", allow_pickle=False, mmap_mode="r")
+        return keys, np.load(folder / "vectors.npy", allow_pickle=False, mmap_mode="r")
+    except FileNotFoundError:
+        return np.zeros(0, "S40"), None
+
+
+def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each is, int64 (n,), and whether it is there, bool (n,)."""
+    place = np.searchsorted(keys, wanted)
+    known = place < len(keys)
+    known[known] = keys[place[known]] == wanted[known]
+    return place, known
+
+
+def _missing(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """One row, int64 (m,), of each that is not there, sorted by what is wanted."""
+    each, first = np.unique(wanted, return_index=True)
+    return np.asarray(first[~_find(keys, each)[1]])
