@@ -46,6 +46,7 @@ begin
     perform from nearline_data.cursor c order by c.model_version, c.shard for update;
     update nearline_data.event e
     set transaction_id = pg_current_xact_id()
+      , value = case when abs(e.value) <= 1e15 then e.value end  -- what is beyond it is from before there was a limit
     where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot());
     get diagnostics adopted = row_count;
     -- What was read there says nothing here: the cursors and vectors know nothing until they are computed anew.

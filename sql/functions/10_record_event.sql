@@ -52,9 +52,9 @@ begin
         raise exception 'happened_at is %, which is before 1970', at
             using errcode = '22023', hint = 'Send the time with its year and zone, such as 2026-11-21T10:00:00Z.';
     end if;
-    if with_value in ('NaN', 'Infinity', '-Infinity') then
-        raise exception 'with_value is %, expected a finite number', with_value
-            using errcode = '22023', hint = 'Leave with_value out where there is no number.';
+    if abs(with_value) > 1e15 then  -- NaN is above every number
+        raise exception 'with_value is %, expected a number from -1e15 to 1e15', with_value
+            using errcode = '22023', hint = 'Leave with_value out where there is no number; send larger amounts in a larger unit.';
     end if;
     if on_item is not null and not exists (select from nearline_data.item i where i.item_id = on_item) then
         raise warning 'item % is not in the catalogue yet; the event is kept and waits for it', quote_literal(on_item);

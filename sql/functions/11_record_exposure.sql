@@ -56,7 +56,7 @@ begin
     end if;
     if with_strategy = '' then
         raise exception 'with_strategy is '''', expected the name of a strategy'
-            using errcode = '22023', hint = 'Leave with_strategy out: it is then what nearline.strategy_of says.';
+            using errcode = '22023', hint = 'Send the strategy_used that came with the list.';
     end if;
     if from_version is not null and not exists (select from nearline_data.model_version m where m.model_version = from_version) then
         raise exception 'from_version is %, which is not a known model version', from_version
@@ -93,5 +93,5 @@ end
 $$;
 comment on function nearline.record_exposure is
 'Records which items a person was really shown; returns how many were new. A retry with the same request changes nothing, more items of the same list add to it, and the request of another person is refused.
-at_positions: where each was shown, from 1; null: the order of shown_items. with_strategy: what made the list; null: nearline.strategy_of. from_version: the model_version that nearline.recommend returned, where lists are kept for a while; null: the live one. happened_at: null for now.
-  select nearline.record_exposure(of_request => gen_random_uuid(), to_user => ''u42'', shown_items => array[''page-7'', ''item-3'']);';
+at_positions: where each was shown, from 1; null: the order of shown_items. with_strategy, from_version: strategy_used and model_version as they came with the list. Null: nearline.strategy_of and the live version, which are right only where the list was made just now, for the id of to_user, and the call named no strategy. happened_at: null for now.
+  select nearline.record_exposure(of_request => gen_random_uuid(), to_user => ''u42'', shown_items => array[''page-7'', ''item-3''], with_strategy => ''default'', from_version => 12);';

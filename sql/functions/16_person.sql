@@ -83,13 +83,13 @@ begin atomic
              , nearline_data._fold((select s.vector from stored s), n.events, of_version)
              , (select s.updated_at from stored s)
              , f.events
-             , coalesce(now() - f.oldest_at, '0')
+             , greatest(now() - f.oldest_at, '0')
              , n.events
              , (
                    select array_agg(e.item_id)
                    from event e
                    where e.item_id is not null
-                     and (seen_within is null or e.occurred_at > now() - seen_within)
+                     and (seen_within is null or (seen_within > '0' and e.occurred_at > now() - seen_within))
                      and (seen_kinds is null or e.kind = any (seen_kinds))
                )
            )::nearline_data.person

@@ -20,7 +20,10 @@ begin
         raise exception 'matching has % characters, expected at most 10000', length(matching::text)
             using errcode = '54000', hint = 'Ask for less at once.';
     end if;
-    if jsonb_typeof(matching -> 'language') not in ('string', 'array') then
+    if jsonb_typeof(matching -> 'language') <> 'string' and (
+        jsonb_typeof(matching -> 'language') <> 'array' or matching -> 'language' = '[]'
+        or jsonb_path_exists(matching, 'strict $.language[*] ? (@.type() != "string")', '{}', true)
+    ) then
         raise exception 'matching ''language'' is %, expected a text or some texts', matching -> 'language'
             using errcode = '22023', hint = 'Such as {"language": ["en", "zh"]}.';
     end if;
@@ -59,20 +62,20 @@ returns text[]
 language sql immutable parallel safe
 begin atomic
     select case jsonb_typeof(matching -> 'language')
-               when 'string' then array[matching ->> 'language']
-               when 'array' then array(select jsonb_array_elements_text(matching -> 'language'))
+               when 'string' then array[lower(matching ->> 'language' collate "C") || '-']
+               when 'array' then array(select lower(l.tag collate "C") || '-' from jsonb_array_elements_text(matching -> 'language') as l (tag))
            end;
 end;
-comment on function nearline_data._matching_languages is 'The languages that a filter asks for; null: any.';
+comment on function nearline_data._matching_languages is 'The languages that a filter asks for, as nearline_data._is_spoken compares them: in small letters, each with a hyphen at its end; null: any.';
 
 create or replace function nearline_data._is_spoken(language text, languages text[])
 returns boolean
 language sql immutable parallel safe
 begin atomic
     -- en is also en-GB: basic filtering of RFC 4647. Without a subquery, so that it becomes part of the query that calls it.
-    select languages is null or language = any (languages) or split_part(language, '-', 1) = any (languages);
+    select languages is null or (lower(language collate "C") || '-') ^@ any (languages);
 end;
-comment on function nearline_data._is_spoken is 'Whether a language is one of those asked for; null asks for any.';
+comment on function nearline_data._is_spoken is 'Whether a language is one of those asked for, whole or as far as one of its hyphens; languages: of nearline_data._matching_languages, null asks for any.';
 
 create or replace function nearline_data._is_met(attributes jsonb, kind text, language text, path jsonpath)
 returns boolean

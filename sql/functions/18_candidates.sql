@@ -116,6 +116,52 @@ end
 $$;
 comment on function nearline_data._asked_for is 'Items that a strategy wants besides those that are near: what is popular, what is new; null: none.';
 
+create or replace function nearline_data._fresh_part(created_at timestamptz, fresh_weight real, fresh_days real)
+returns real
+language sql stable parallel safe
+begin atomic
+    select (fresh_weight * exp(greatest(
+        least(date_part('epoch', created_at - now()), 0) / 86400 / fresh_days
+      , -50  -- less is none, and too small a number
+    )))::real;
+end;
+comment on function nearline_data._fresh_part is 'What an item gets for being new.';
+
+create or replace function nearline_data._chance(of_item text, for_user text, exploration real)
+returns double precision
+language sql stable parallel safe
+begin atomic
+    -- The hour as a number: as text it would be in the time zone of whoever asks.
+    select case when exploration > 0 then
+               exploration * - ln(- ln(
+                   (
+                       (hashtextextended(concat_ws(' ', of_item, for_user, floor(extract(epoch from now()) / 3600)::bigint), 0) & 4294967295)
+                       + 0.5::double precision
+                   ) / 4294967296
+               ))
+           else 0 end;
+end;
+comment on function nearline_data._chance is 'What an item gets by chance, drawn anew for each person and hour.';
+
+create or replace function nearline_data._passing(
+    of_item text, item_kinds text[], path jsonpath, languages text[], blocked jsonpath
+)
+returns table (kind text, title text)
+language sql stable parallel safe
+begin atomic
+    -- One query without variables of its own, so that it becomes part of the query that calls it.
+    select w.kind, w.title
+    from nearline_data.item w
+    where w.item_id = of_item
+      and w.is_active
+      and (item_kinds is null or w.kind = any (item_kinds))
+      and (path is null or w.attributes @@ path)
+      and nearline_data._is_spoken(w.language, languages)
+      and not nearline_data._is_met(w.attributes, w.kind, w.language, blocked)
+    offset 0;  -- a fence: as many looks into an index as there are items, never a join with the whole table
+end;
+comment on function nearline_data._passing is 'An item where it is active and passes the filters; else no row.';
+
 create or replace function nearline_data._candidates(
     to_interest vector, of_version integer, recent nearline_data.recent_event[], near_items text[], near_scores real[]
   , item_kinds text[], path jsonpath, languages text[], seen text[], blocked jsonpath
@@ -127,38 +173,53 @@ returns table (
 language sql stable parallel safe
 begin atomic
     with successor as materialized (
-        select t.next_item_id as item_id, sum(r.decay * r.weight * t.weight) as strength
-        from unnest(recent[:25]) r
+        select t.next_item_id as item_id, sum(r.share * t.weight) as strength
+        from (select e.item_id, e.decay * e.weight as share from unnest(recent[:25]) e where e.weight > 0 offset 0) r
         cross join lateral (
             select n.next_item_id, n.weight
             from nearline_data.item_transition n
             where n.model_version = of_version and n.item_id = r.item_id
             offset 0  -- a fence: 25 short index scans, never a join with the whole table
         ) t
-        where r.weight > 0
         group by t.next_item_id
-        order by strength desc, t.next_item_id
-        limit at_most + 100
     ), strongest as materialized (
         select by_strategy.transition_weight * m.transition_weight / (select max(s.strength) from successor s) as weight
         from nearline_data.model_version m
         where m.model_version = of_version
-    ), known as materialized (
-        select coalesce(n.item_id, s.item_id) as item_id
-             , n.similarity * by_strategy.interest_weight as interest_part
+    ), near as materialized (
+        select n.item_id, n.similarity * by_strategy.interest_weight as interest_part
              , (s.strength * (select t.weight from strongest t))::real as transition_part
         from unnest(near_items, near_scores) as n (item_id, similarity)
-        full join successor s on s.item_id = n.item_id
+        left join successor s on s.item_id = n.item_id
     ), bar as materialized (
         -- A successor that is not among the nearest is no nearer than the last of them. Where even so its score would be
-        -- below those of enough others (ten more than are wanted, as some may not be active), its vector is not read.
-        select k.interest_part + coalesce(k.transition_part, 0)
+        -- below those of as many of the nearest as are wanted, its vector is not read.
+        select b.score - by_strategy.popular_weight - by_strategy.fresh_weight
                - (select min(n.score) from unnest(near_scores) as n (score)) * by_strategy.interest_weight as transition_part
-        from known k
-        where k.interest_part is not null
-          and by_strategy.popular_weight = 0 and by_strategy.fresh_weight = 0 and by_strategy.exploration = 0
-        order by k.interest_part + coalesce(k.transition_part, 0) desc
-        offset at_most + 9 limit 1
+        from (
+            select n.item_id, n.interest_part + coalesce(n.transition_part, 0) as score
+            from near n
+            where n.interest_part is not null and at_most <= cardinality(near_scores) and by_strategy.exploration = 0
+            order by score desc
+            offset 0
+        ) b
+        where exists (select from nearline_data._passing(b.item_id, item_kinds, path, languages, blocked))
+        offset at_most - 1 limit 1
+    ), known as (
+        select n.item_id, n.interest_part, n.transition_part
+        from near n
+        union all
+        select o.item_id, null, o.transition_part
+        from (
+            select s.item_id, (s.strength * (select t.weight from strongest t))::real as transition_part
+            from successor s
+            where s.strength * (select t.weight from strongest t) >= coalesce((select b.transition_part from bar b), '-Infinity')
+            offset 0  -- the cheap question first
+        ) o
+        where o.item_id not in (select n.item_id from near n)
+          and case when coalesce(item_kinds, languages) is not null or coalesce(path, blocked) is not null then
+                  exists (select from nearline_data._passing(o.item_id, item_kinds, path, languages, blocked))
+              else true end
     ), signalled as materialized (
         select c.item_id
              , coalesce(c.interest_part, (
@@ -173,22 +234,13 @@ begin atomic
                    where p.item_id = c.item_id
                ) end as popular_part
              , case when by_strategy.fresh_weight > 0 then (
-                   select (by_strategy.fresh_weight * exp(greatest(
-                       extract(epoch from i.created_at - now())::double precision / 86400 / by_strategy.fresh_days
-                     , -50  -- less is none, and too small a number
-                   )))::real
+                   select nearline_data._fresh_part(i.created_at, by_strategy.fresh_weight, by_strategy.fresh_days)
                    from nearline_data.item i
                    where i.item_id = c.item_id
                ) end as fresh_part
-             , case when by_strategy.exploration > 0 then
-                   by_strategy.exploration * - ln(- ln(
-                       ((hashtextextended(concat_ws(' ', c.item_id, for_user, date_trunc('hour', now())), 0) & 4294967295) + 0.5::double precision)
-                       / 4294967296
-                   ))
-               else 0 end as chance
+             , nearline_data._chance(c.item_id, for_user, by_strategy.exploration) as chance
         from known c
-        where (c.interest_part is not null or (c.transition_part >= (select b.transition_part from bar b)) is not false)
-          and c.item_id not in (select x.item_id from unnest(seen) as x (item_id))
+        where c.item_id not in (select x.item_id from unnest(seen) as x (item_id))
     ), ranked as materialized (
         select g.item_id, g.interest_part, g.transition_part, g.popular_part, g.fresh_part
              , coalesce(g.interest_part, 0) + coalesce(g.transition_part, 0) + coalesce(g.popular_part, 0)
@@ -198,17 +250,7 @@ begin atomic
     )
     select r.item_id, i.kind, i.title, r.interest_part, r.transition_part, r.popular_part, r.fresh_part, r.score::real
     from ranked r
-    cross join lateral (
-        select w.kind, w.title
-        from nearline_data.item w
-        where w.item_id = r.item_id
-          and w.is_active
-          and (item_kinds is null or w.kind = any (item_kinds))
-          and (path is null or w.attributes @@ path)
-          and nearline_data._is_spoken(w.language, languages)
-          and not nearline_data._is_met(w.attributes, w.kind, w.language, blocked)
-        offset 0
-    ) i
+    cross join lateral nearline_data._passing(r.item_id, item_kinds, path, languages, blocked) i
     limit at_most;
 end;
 comment on function nearline_data._candidates is 'The nearest items (and others without a score, whose vectors are read) and the likeliest successors of the newest 25 events, scored by nearline.core.blend and the strategy''s weights, best first.';

@@ -55,7 +55,7 @@ begin atomic
             from nearline_data.item c
             where by = 'languages'
               and c.is_active
-              and split_part(c.language, '-', 1) = any (array(select split_part(l.tag, '-', 1) from unnest(languages) as l (tag)))
+              and lower(split_part(c.language, '-', 1) collate "C") = any (array(select split_part(l.tag, '-', 1) from unnest(languages) as l (tag)))
             limit few + 1
         )
     ) i;

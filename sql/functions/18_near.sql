@@ -35,7 +35,7 @@ begin
                 select sum(t.item_count)
                 from nearline_data.topic t
                 where t.attribute = 'language'
-                  and split_part(t.value, '-', 1) = any (array(select split_part(l.tag, '-', 1) from unnest(languages) as l (tag)))
+                  and lower(split_part(t.value, '-', 1) collate "C") = any (array(select split_part(l.tag, '-', 1) from unnest(languages) as l (tag)))
             ), 0
         ) then
             among := nearline_data._few('languages', few, item_kinds, path, languages, blocked);
@@ -43,7 +43,7 @@ begin
         end if;
         if among is not null then
             select array_agg(n.item_id), array_agg(n.similarity), format('exact: at most %s active items %s', few, why) into near
-            from nearline_data._exact_among(interest, of_version, among, left_out, at_most) n;
+            from nearline_data._exact_among(interest, of_version, among, left_out, at_most + 20) n;
             return near;
         end if;
     end if;

@@ -1,46 +1,118 @@
+create or replace function nearline_data._both_kinds(kinds text[], others text[])
+returns text[]
+language sql immutable parallel safe
+begin atomic
+    select case when kinds is null then others
+                when others is null then kinds
+                else array(select k.kind from unnest(kinds) as k (kind) where k.kind = any (others))
+           end;
+end;
+comment on function nearline_data._both_kinds is 'The kinds that are in both; null: all kinds.';
+
+create or replace function nearline_data._is_not_met(by_rules jsonpath, blocked jsonpath)
+returns jsonpath
+language sql immutable parallel safe
+begin atomic
+    -- A path may be unknown, and then it is not met.
+    select concat_ws(' || ', '(' || blocked::text || ')', format('!(%1$s) || ((%1$s) is unknown)', by_rules))::jsonpath;
+end;
+comment on function nearline_data._is_not_met is 'What is blocked, and all that a path is not about, as a path of what is hidden.';
+
 create or replace function nearline_data._near_by_rules(
-    interest public.vector, of_version integer, item_kinds text[], path jsonpath, languages text[], left_out text[], blocked jsonpath
-  , rules nearline_data.rule_in_force[], at_most integer, search text
+    interest public.vector, of_version integer, asked_kinds text[], asked_path jsonpath, languages text[], left_out text[], blocked jsonpath
+  , rules nearline_data.rule_in_force[], at_most integer, search text, interest_weight real
 )
 returns nearline_data.near_items
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
--- Of each boost and bury the nearest items, as an item far from a person may come to the top, and one that is buried may stay
--- there; and what rules name.
+-- An item far from a person may come to the top, and one that is buried may stay there; and what rules name.
+-- Of rules that are about few items each all are looked up, and those taken that all their strengths together leave best. Of
+-- the others the nearest are taken, in at most 8 searches: where there are more rules, those of like strength share one.
 declare
-    one nearline_data.rule_in_force;
-    kinds text[];
-    asked jsonpath;
-    hidden jsonpath;
+    items constant integer := coalesce(nearline_data._items_of(of_version), 0);
+    -- As _near, which knows more of a large catalogue; and 40000 for all rules together take some 50 ms.
+    few constant integer := case when items > 50000 then 0 else least(ceil(sqrt(4.0 * at_most * items)), 40000 / cardinality(rules)) end;
+    one record;
+    of_many nearline_data.rule_in_force[];
     found_some nearline_data.near_items;
     near nearline_data.near_items;
 begin
-    select array_agg(n.item_id), array_agg((- (e.vector operator(public.<#>) interest))::real) into near
-    from (
-        select distinct i.item_id
+    with met as materialized (
+        select r, case r.action when 'boost' then r.strength else - r.strength end as strength
+             -- Bounds alone have no index.
+             , case when few > 0 and regexp_replace(r.attributes_path::text, '"([^"\\]|\\.)*"', '', 'g') like '%==%' then
+                   nearline_data._few(
+                       'path', few, nearline_data._both_kinds(asked_kinds, r.item_kinds)
+                     , concat_ws(' && ', '(' || asked_path::text || ')', '(' || r.attributes_path::text || ')')::jsonpath
+                     , languages, case when strpos(r.path::text, '$"language"') > 0 then nearline_data._is_not_met(r.path, blocked) else blocked end
+                   )
+               end as item_ids
         from unnest(rules) r
-        cross join lateral unnest(r.item_ids) as i (item_id)
-        where r.action in ('pin', 'boost', 'bury') and i.item_id <> all (coalesce(left_out, '{}'))
-    ) n
-    left join nearline_data.item_embedding e on e.model_version = of_version and e.item_id = n.item_id;
-    foreach one in array rules loop
-        continue when one.action not in ('boost', 'bury') or one.item_ids is not null;
-        kinds := case when one.item_kinds is null then item_kinds
-                      when item_kinds is null then one.item_kinds
-                      else array(select k.kind from unnest(item_kinds) as k (kind) where k.kind = any (one.item_kinds))
-                 end;
-        continue when kinds = '{}';
-        asked := nullif(concat_ws(' && ', '(' || path::text || ')', '(' || one.attributes_path::text || ')'), '')::jsonpath;
-        -- Languages have no argument of their own beside those that are asked for. A path may be unknown, and then it is not met.
-        hidden := case when strpos(one.path::text, '$"language"') > 0 then
-                      concat_ws(' || ', '(' || blocked::text || ')', format('!(%1$s) || ((%1$s) is unknown)', one.path))::jsonpath
-                  else blocked end;
+        where r.action in ('boost', 'bury') and r.item_ids is null
+    ), moved as materialized (
+        select i.item_id, sum(m.strength) as strength
+        from met m
+        cross join lateral unnest(m.item_ids) as i (item_id)
+        where i.item_id not in (select s.item_id from unnest(left_out) as s (item_id))
+        group by i.item_id
+    ), best as materialized (
+        select m.item_id, s.similarity
+        from moved m
+        cross join lateral (
+            select (- (e.vector operator(public.<#>) interest))::real as similarity, null::double precision as share
+            from nearline_data.item_embedding e
+            where interest is not null and e.model_version = of_version and e.item_id = m.item_id
+            union all
+            select null, p.score / (select max(b.score) from nearline_data.item_popularity b)
+            from nearline_data.item_popularity p
+            where interest is null and p.item_id = m.item_id
+        ) s
+        order by coalesce(s.similarity * interest_weight, s.share) + m.strength desc
+        -- Where others are about many, what they add is not known here: as many as may be asked of all rules in some 10 ms.
+        limit case when exists (select from met o where o.item_ids is null) then greatest(at_most, 40000 / cardinality(rules)) else at_most end
+    ), named as materialized (
+        select n.item_id, (- (e.vector operator(public.<#>) interest))::real as similarity
+        from (
+            select distinct i.item_id
+            from unnest(rules) r
+            cross join lateral unnest(r.item_ids) as i (item_id)
+            where r.action in ('pin', 'boost', 'bury') and i.item_id <> all (coalesce(left_out, '{}'))
+        ) n
+        left join nearline_data.item_embedding e on e.model_version = of_version and e.item_id = n.item_id
+    )
+    select (select array_agg(m.r) from met m where m.item_ids is null)
+         , array(select b.item_id from best b) || array(select n.item_id from named n)
+         , array(select b.similarity from best b) || array(select n.similarity from named n)
+    into of_many, near.item_ids, near.similarities;
+    for one in
+        select nearline_data._both_kinds(
+                   asked_kinds
+                 , case when bool_and(g.item_kinds is not null) then
+                       array(select distinct k.kind from unnest(array_agg(array_to_json(g.item_kinds))) j cross join lateral json_array_elements_text(j) as k (kind))
+                   end
+               ) as kinds
+             , case when bool_and(g.attributes_path is not null) then nearline_data._any_of(array_agg(g.attributes_path::text)) end as attributes_path
+               -- Languages have no argument of their own beside those that are asked for, nor have the kinds of one rule of several.
+             , case when bool_or(strpos(g.path::text, '$"language"') > 0) or (count(*) > 1 and bool_or(g.item_kinds is not null)) then
+                   nearline_data._is_not_met(nearline_data._any_of(array_agg(g.path::text)), blocked)
+               else blocked end as hidden
+             , least(count(*) * at_most, greatest(at_most, 5000 / cardinality(rules)))::integer as at_most
+        from (
+            select r.item_kinds, r.path, r.attributes_path, ntile(8) over (order by r.action, r.strength, r.name) as part
+            from unnest(of_many) r
+        ) g
+        group by g.part
+    loop
+        continue when one.kinds = '{}';
+        one.attributes_path := nullif(concat_ws(' && ', '(' || asked_path::text || ')', '(' || one.attributes_path::text || ')'), '')::jsonpath;
         if interest is not null then
-            found_some := nearline_data._near(interest, of_version, kinds, asked, languages, left_out, hidden, at_most, search);
+            found_some := nearline_data._near(
+                interest, of_version, one.kinds, one.attributes_path, languages, left_out, one.hidden, one.at_most, search
+            );
         else
             select array_agg(p.item_id), array_agg(null::real) into found_some
-            from nearline_data._popular(kinds, asked, languages, left_out, hidden, at_most) p;
+            from nearline_data._popular(one.kinds, one.attributes_path, languages, left_out, one.hidden, one.at_most) p;
         end if;
         near.item_ids := near.item_ids || found_some.item_ids;
         near.similarities := near.similarities || found_some.similarities;
@@ -48,7 +120,7 @@ begin
     return near;
 end
 $$;
-comment on function nearline_data._near_by_rules is 'The items that rules may bring into a list: those they name, and of each boost and bury the nearest, or the most popular for somebody of whom nothing is known.';
+comment on function nearline_data._near_by_rules is 'The items that rules may bring into a list: those they name, and of boosts and buries the best, or the most popular for somebody of whom nothing is known.';
 
 create or replace function nearline_data._ruled(
     pool nearline_data.candidate[], rules nearline_data.rule_in_force[]

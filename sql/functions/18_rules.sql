@@ -13,8 +13,10 @@ begin
       , (select '(' || string_agg(format('$kind == %s', to_json(k.kind)), ' || ') || ')' from unnest(item_kinds) as k (kind))
       , (
             select '(' || string_agg(
-                       format('$language == %s', to_json(l.language))
-                       || case when strpos(l.language, '-') = 0 then format(' || $language starts with %s', to_json(l.language || '-')) else '' end
+                       format(
+                           '$language like_regex %s flag "i"'
+                         , to_json('^' || regexp_replace(left(l.language, -1), '[][\\.^$*+?(){}|]', '\\\&', 'g') || '(-|$)')
+                       )
                      , ' || '
                    ) || ')'
             from unnest(languages) as l (language)
@@ -52,6 +54,14 @@ comment on function nearline_data._compile_rule is 'Compiles what a rule says of
 select nearline_data._ensure_trigger(
     'rule_is_compiled BEFORE INSERT OR UPDATE ON nearline_data.rule FOR EACH ROW EXECUTE FUNCTION nearline_data._compile_rule()'
 );
+
+-- Languages were compared by their letters' case once: what is written so is compiled again.
+update nearline_data.rule r
+set matching = r.matching
+where r.path::text like '%$"language"%'
+  and r.matching -> 'language' is not null
+  and jsonb_path_exists(r.matching, 'strict $.language[*] ? (@.type() != "string")', '{}', true) is not true  -- is refused now
+  and r.path::text <> nearline_data._rule_path(r.item_kinds, r.matching)::text;
 
 create or replace function nearline_data._rules(
     for_user text, by_strategy text, with_drafts text[] default null, leaving_out text[] default null

@@ -114,12 +114,18 @@ begin
     end if;
     if coalesce(cardinality(listing.pool), 0) < wanted then
         listing.shortfall := format(
-            '%s of %s: no other active item%s that the person has not seen%s'
+            '%s of %s: %s'
           , coalesce(cardinality(listing.pool), 0), wanted
-          , case when is_filtered then ' matches' when item_kinds is not null then ' of these kinds' else '' end
-          , case when exists (select from unnest(rules) r where r.action = 'cap') then ' and that the rules allow, among those near'
-                 when exists (select from unnest(rules) r where r.action = 'block') then ' and that the rules allow'
-                 else ''
+          , case when of_version is null then 'no model is live, and only what is popular is offered'
+                 when interest is null then 'nothing is known of the person or of newcomers, and only what is popular is offered'
+                 else format(
+                     'no other active item%s that the person has not seen%s'
+                   , case when is_filtered then ' matches' when item_kinds is not null then ' of these kinds' else '' end
+                   , case when exists (select from unnest(rules) r where r.action = 'cap') then ' and that the rules allow, among those near'
+                          when exists (select from unnest(rules) r where r.action = 'block') then ' and that the rules allow'
+                          else ''
+                     end
+                 )
             end
         );
     end if;
@@ -150,6 +156,12 @@ begin
     if with_stages and with_reasons then
         listing.stages := nearline_data._staged(
             listing.stages, started, 'reasons', 'the events that speak most for each item', coalesce(cardinality(listing.pool), 0), coalesce(cardinality(listing.pool), 0)
+        );
+        started := clock_timestamp();
+    end if;
+    if with_stages and listing.shortfall is not null then
+        listing.stages := nearline_data._staged(
+            listing.stages, started, 'shortfall', listing.shortfall, wanted, coalesce(cardinality(listing.pool), 0)
         );
     end if;
     return listing;

@@ -62,6 +62,7 @@ begin
             by_rules := nearline_data._near_by_rules(
                 interest, of_version, asked_kinds, path, languages, left_out
               , nearline_data._any_of(full_paths || blocked::text), rules, near_size, further
+              , by_strategy.interest_weight
             );
         end if;
         if with_stages and (is_moving or round = 1) then

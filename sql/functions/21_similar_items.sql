@@ -8,13 +8,21 @@ begin atomic
         from nearline_data.item_embedding e
         where e.model_version = (select l.model_version from nearline_data.live_version l)
           and e.item_id = to_item
+    ), block as materialized (
+        -- What is blocked for everybody: what a rule says of an audience or a strategy says nothing here.
+        select array_agg(i.item_id) filter (where i.item_id is not null) as items, nearline_data._any_of(array_agg(distinct r.path::text)) as path
+        from nearline_data._rules(null, null) r
+        left join lateral unnest(r.item_ids) as i (item_id) on true
+        where r.action = 'block'
     ), near as materialized (
         -- The search is by inner product; more than asked for are taken and put into the order of the angle.
         select nearline_data._near(
-                   o.meaning || array_fill(0, array[8])::vector(8), o.model_version, item_kinds, null, null, array[to_item], null
-                 , 2 * greatest(least(coalesce(max_items, 10), 1000), 0) + 200, 'quick'
+                   o.meaning || array_fill(0, array[8])::vector(8), o.model_version, item_kinds, null, null, b.items || to_item, b.path
+                 , 2 * greatest(least(coalesce(max_items, 10), 1000), 0) + 200
+                 , case when b.path is null then 'quick' else 'thorough' end
                ) as found
         from origin o
+        cross join block b
     ), nearest as materialized (
         select f.item_id, e.meaning
         from near n
@@ -39,5 +47,5 @@ begin atomic
     limit greatest(least(coalesce(max_items, 10), 1000), 0);
 end;
 comment on function nearline.similar_items is
-'Items that mean nearly the same to people as a given one, nearest first. similarity: cosine, from -1 to 1. No rows for an item the live model does not know.
+'Items that mean nearly the same to people as a given one, nearest first. similarity: cosine, from -1 to 1. No rows for an item the live model does not know. What a rule blocks for everybody is not among them.
   select * from nearline.similar_items(to_item => ''item-6'', item_kinds => array[''product'']);';

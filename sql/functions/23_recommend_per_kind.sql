@@ -63,6 +63,6 @@ begin
 end
 $$;
 comment on function nearline.recommend_per_kind is
-'One list for each kind of item: max_items of each. item_kinds: which and in what order; null for all. What a person did is read once. The other arguments and columns are those of nearline.recommend; one request_id names all the lists.
+'One list for each kind of item: max_items of each. item_kinds: which and in what order; null for all. What a person did is read once. The other arguments and columns are those of nearline.recommend; one request_id names all the lists. A kind of which there is nothing to offer has no row: nearline.plan with that kind says why.
   select kind, list_position, title from nearline.recommend_per_kind(for_user => ''u42'', max_items => 3);
   select * from nearline.recommend_per_kind(for_user => ''u42'', item_kinds => array[''product'', ''page'']);';

@@ -69,6 +69,7 @@ create or replace function nearline.recommend_for_session(
   , strategy text default null
   , with_reasons boolean default true
   , as_of_model integer default null
+  , of_session text default null
 )
 returns table (
     list_position integer
@@ -91,9 +92,10 @@ declare
     left_out constant text[] := nearline_data._left_out(exclude, item_kinds, null);
     version constant integer := nearline_data._version(as_of_model);
     person nearline_data.person := nearline_data._session(events, version);
-    used constant nearline_data.strategy := nearline_data._strategy(strategy, null);
+    used constant nearline_data.strategy := nearline_data._strategy(strategy, of_session);
     request constant uuid := gen_random_uuid();
 begin
+    person.user_id := of_session;
     person.seen := person.seen || left_out;
     return query
     select l.list_position, l.item_id, l.kind, l.title, l.score, l.reason, version, person.events_folded, request, used.name, l.shortfall
@@ -101,5 +103,5 @@ begin
 end
 $$;
 comment on function nearline.recommend_for_session is
-'A list for somebody who is not known, from what they did in this session; nothing is recorded. events: a JSON array, oldest first, of objects with kind and item_id, or kind and text for a search; the newest 30 count. A search counts where its words were read before, for anybody: nothing here calls a model. events_folded: how many events the list is made from. The other arguments and columns are those of nearline.recommend.
-  select * from nearline.recommend_for_session(events => ''[{"kind": "view", "item_id": "page-7"}]'');';
+'A list for somebody who is not known, from what they did in this session; nothing is recorded. events: a JSON array, oldest first, of objects with kind and item_id, or kind and text for a search; the newest 30 count. A search counts where its words were read before, for anybody: nothing here calls a model. of_session: the id of the session, the same for as long as it lasts and the to_user of nearline.record_exposure: it draws the arm of the running experiment and the chances of exploration, and audiences and stated interests of that id hold; null: the strategy "default", and one draw for all. events_folded: how many events the list is made from. The other arguments and columns are those of nearline.recommend.
+  select * from nearline.recommend_for_session(events => ''[{"kind": "view", "item_id": "page-7"}]'', of_session => ''s81'');';

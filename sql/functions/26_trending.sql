@@ -31,6 +31,12 @@ begin atomic
         select m.item_id, count(*) filter (where m.is_now) as people, count(*) filter (where m.is_before) as people_before
         from met m
         group by m.item_id
+    ), block as materialized (
+        -- What is blocked for everybody: what a rule says of an audience or a strategy says nothing here.
+        select array_agg(n.item_id) filter (where n.item_id is not null) as items, nearline_data._any_of(array_agg(distinct r.path::text)) as path
+        from nearline_data._rules(null, null) r
+        left join lateral unnest(r.item_ids) as n (item_id) on true
+        where r.action = 'block'
     ), ranked as (
         -- Two Poisson counts of equal time differ by this many standard deviations (Przyborowski and Wilenski 1940).
         select c.item_id, i.kind, i.title, c.people, c.people_before
@@ -39,6 +45,8 @@ begin atomic
         join nearline_data.item i on i.item_id = c.item_id and i.is_active
         where c.people > 0
           and (item_kinds is null or i.kind = any (item_kinds))
+          and i.item_id not in (select n.item_id from block b cross join lateral unnest(b.items) as n (item_id))
+          and not nearline_data._is_met(i.attributes, i.kind, i.language, (select b.path from block b))
     )
     select row_number() over (order by r.score desc, r.people desc, r.item_id)::integer
          , r.item_id, r.kind, r.title, r.people, r.people_before, r.score
@@ -47,5 +55,5 @@ begin atomic
     limit greatest(least(coalesce(max_items, 10), 1000), 0);
 end;
 comment on function nearline.trending is
-'Items that more people take now than before, the clearest rise first: people within the time before the newest event, against the same time before that; a person counts once an item. score: by how many standard deviations the two counts differ; below 0 it falls. item_kinds: null for all. within: such as ''1 hour'' or ''7 days''. max_items: at most 1000.
+'Items that more people take now than before, the clearest rise first: people within the time before the newest event, against the same time before that; a person counts once an item. score: by how many standard deviations the two counts differ; below 0 it falls. What a rule blocks for everybody is not among them. item_kinds: null for all. within: such as ''1 hour'' or ''7 days''. max_items: at most 1000.
   select * from nearline.trending(item_kinds => array[''product''], within => ''1 day'');';

@@ -34,9 +34,9 @@ create or replace function nearline_data._standing(
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
--- Scores are those of _candidates, and so is the order. In a small catalogue all items are compared: through it where a
--- strategy gives each something besides the interest; else only what follows the newest events goes through it, and the rest
--- is counted. In a large one it is the nearest thousand, as for the longest list: what is not among them is below the last.
+-- Scores are those of _candidates, and so is the order. In a small catalogue all items are compared: what follows the newest
+-- events goes through it, and the rest, which has no transition part, is counted in one scan. In a large one it is the nearest
+-- thousand, as for the longest list: what is not among them is below the last.
 declare
     others constant real := by_strategy.popular_weight + by_strategy.fresh_weight;
     is_plain constant boolean := others = 0 and by_strategy.exploration = 0;
@@ -44,12 +44,15 @@ declare
     near_scores real[] := array[null::real];
     reach real := '-Infinity';
     compared text[];
+    most_popular constant real := (select max(m.score) from nearline_data.item_popularity m);
+    -- A field of a row is found anew for each item.
+    interest_weight constant real := by_strategy.interest_weight;
+    popular_weight constant real := by_strategy.popular_weight;
+    fresh_weight constant real := by_strategy.fresh_weight;
+    fresh_days constant real := by_strategy.fresh_days;
+    exploration constant real := by_strategy.exploration;
 begin
-    if is_small and not is_plain then
-        select array_agg(i.item_id), array_agg(null::real) into near_items, near_scores
-        from nearline_data.item i
-        where i.is_active;
-    elsif not is_small and with_interest is not null then
+    if not is_small and with_interest is not null then
         select array_agg(n.item_id), array_agg(n.similarity), min(n.similarity) * by_strategy.interest_weight + others
         into near_items, near_scores, reach
         from nearline_data._nearest(with_interest, of_version, null, seen, 1000) n;
@@ -85,6 +88,23 @@ begin
         ) n
         join nearline_data.item i on i.item_id = n.item_id and i.is_active
         where (n.interest_part > _standing.score or (n.interest_part = _standing.score and n.item_id < of_item))
+          and n.item_id not in (select x.item_id from unnest(seen || compared) as x (item_id));
+    elsif is_small and not is_plain then
+        select place + count(*) into place
+        from (
+            select i.item_id
+                 , (
+                       coalesce((- (v.vector operator(public.<#>) with_interest))::real * interest_weight, 0)
+                       + coalesce(popular_weight * p.score / most_popular, 0)
+                       + case when fresh_weight > 0 then nearline_data._fresh_part(i.created_at, fresh_weight, fresh_days) else 0 end
+                       + nearline_data._chance(i.item_id, for_user, exploration)
+                   )::real as score
+            from nearline_data.item i
+            left join nearline_data.item_embedding v on v.model_version = of_version and v.item_id = i.item_id
+            left join nearline_data.item_popularity p on p.item_id = i.item_id
+            where i.is_active
+        ) n
+        where (n.score > _standing.score or (n.score = _standing.score and n.item_id < of_item))
           and n.item_id not in (select x.item_id from unnest(seen || compared) as x (item_id));
     elsif compared is null then
         -- Of whom nothing is known gets what is popular.

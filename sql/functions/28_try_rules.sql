@@ -13,14 +13,31 @@ language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    left_out constant text[] := nearline_data._left_out(for_users, item_kinds, rules);
     version constant integer := nearline_data._version(null);
     missing text;
     people text[] := for_users;
     person nearline_data.person;
     used nearline_data.strategy;
     one text;
+    argument text;
+    dimensions integer;
+    entries integer;
+    most integer;
 begin
+    perform nearline_data._left_out(null, item_kinds, null);
+    for argument, dimensions, entries, most in
+        values ('rules', array_ndims(rules), cardinality(rules), 200)
+             , ('for_users', array_ndims(for_users), cardinality(for_users), 1000)
+    loop
+        if dimensions > 1 then
+            raise exception '% has % dimensions, expected a list of texts', argument, dimensions
+                using errcode = '22023', hint = 'Such as array[''one'', ''two''].';
+        end if;
+        if entries > most then
+            raise exception '% has % entries, expected at most %', argument, entries, most
+                using errcode = '54000', hint = 'A sample shows as much: for_users may be null, which takes 20 people.';
+        end if;
+    end loop;
     if coalesce(cardinality(rules), 0) = 0 then
         raise exception 'rules is %, expected the names of some rules', coalesce(rules::text, 'null')
             using errcode = '22023', hint = 'select name from nearline_data.rule; a draft is a rule with is_draft.';
@@ -51,10 +68,6 @@ begin
             order by hashtextextended(u.user_id, 0), u.user_id
             limit 20
         );
-    end if;
-    if cardinality(people) > 1000 then
-        raise exception 'for_users has % ids, expected at most 1000', cardinality(people)
-            using errcode = '54000', hint = 'A sample shows as much; null takes 20 people.';
     end if;
     for one in select distinct u.id from unnest(people) as u (id) where u.id is not null order by 1 loop
         person := nearline_data._person(one, version);

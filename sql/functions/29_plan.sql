@@ -58,5 +58,5 @@ begin
 end
 $$;
 comment on function nearline.plan is
-'How a list came about: one row for each step, with the items before and after it and how long it took. The arguments are those of nearline.recommend, and the list is made by the same code. items_in and items_out: null for a step that is not about items. detail: how it was searched and why so, which rules held. ms: times of this call; the first of a connection plans, and takes longer.
+'How a list came about: one row for each step, with the items before and after it and how long it took. The arguments are those of nearline.recommend, and the list is made by the same code. items_in and items_out: null for a step that is not about items. detail: how it was searched and why so, which rules held. The last row is "shortfall" where the list is shorter than max_items, also where it is empty: why, with max_items as items_in. ms: times of this call; the first of a connection plans, and takes longer.
   select * from nearline.plan(for_user => ''u42'', matching => ''{"brand": "Tern"}'');';

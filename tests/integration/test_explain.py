@@ -125,6 +125,24 @@ def test_it_stands_where_the_list_has_it(connection: Connection) -> None:
     assert explain(connection, FIRST)[None].rank is not None, "an item that was seen can be explained too"
 
 
+def test_what_a_strategy_gives_all_items_is_read_in_one_scan(connection: Connection) -> None:
+    """And not item by item, once for each event."""
+    ledger = open_shop(connection)
+    connection.execute("insert into nearline_data.strategy (name, fresh_weight, exploration) values ('new', 0.5, 0.1)")
+    connection.execute("delete from nearline_data.item_transition")
+    record(connection)
+    ledger.catch_up()
+    looks = []
+    for strategy in ("default", "new"):
+        with connection.transaction():
+            explain(connection, "baking-page-2", strategy=strategy)
+            looks += connection.execute(
+                "select idx_scan from pg_stat_xact_user_tables where relname = 'item'"
+            ).fetchall()
+    ((plain,), (new,)) = looks
+    assert new <= plain + 5 * (1 + len(ACTS)), "the item itself at each event, and not all of them"
+
+
 def test_without_an_event_means_as_if_it_were_forgotten(connection: Connection) -> None:
     """Every score and place without an event is that of the real list after forget_event and a refresh."""
     ledger = open_shop(connection)

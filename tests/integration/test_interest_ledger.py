@@ -335,7 +335,7 @@ def test_a_flip_leaves_no_vector_behind_the_version_before(settings: Settings, c
     assert connection.execute("select model_version from nearline.live_model").fetchone() == (2,)
 
 
-def test_a_ledger_that_came_from_another_server_is_adopted(connection: Connection) -> None:
+def test_a_ledger_that_came_from_another_server_is_adopted(settings: Settings, connection: Connection) -> None:
     ledger = open_shop(connection)
     record_many(connection, 20)
     ledger.catch_up()
@@ -344,6 +344,16 @@ def test_a_ledger_that_came_from_another_server_is_adopted(connection: Connectio
     connection.execute(
         "update nearline_data.event set transaction_id = (transaction_id::text::bigint + %s)::text::xid8", (far,)
     )
+    with connect(settings, role=None) as owner:  # one that was recorded before values had a limit
+        owner.execute("alter table nearline_data.event drop constraint event_value_is_an_amount")
+        owner.execute(
+            "update nearline_data.event set value = 'nan'"
+            " where event_id = (select min(e.event_id) from nearline_data.event e)"
+        )
+        owner.execute(
+            "alter table nearline_data.event"
+            " add constraint event_value_is_an_amount check (abs(value) <= 1e15) not valid"
+        )
     for table in ("cursor", "user_interest"):
         connection.execute(f"update nearline_data.{table} set position = '{far}:{far}:'".encode())
     record_many(connection, 1, seed=1)

@@ -86,6 +86,57 @@ def test_a_language_is_asked_for_with_and_without_its_region(connection: Connect
     assert len(both) == len(ITEMS) - 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("zh", 3), ("ZH", 3), ("zh-Hant", 2), ("zh-hant-tw", 1), ("zh-Hant-TW", 1), ("zh-H", 0), ("z", 0), ("", 0),
+        (["fr", "zh-hant"], 3), ("f", 0), ("(.*)", 0),
+    ],
+)  # fmt: skip
+def test_a_language_is_met_as_far_as_one_of_its_hyphens(connection: Connection, asked: Any, found: int) -> None:
+    """Basic filtering of RFC 4647; a rule that asks for a language concerns the same items."""
+    open_shop(connection)
+    for item, language in zip(ITEMS, ("zh-Hant-TW", "ZH-Hant", "zh", "fr-CA", "zhx"), strict=False):
+        connection.execute("update nearline_data.item set language = %s where item_id = %s", (language, item))
+    connection.execute("select nearline_data._refresh_topics()")
+    record(connection, "u", ITEMS[-1])
+    matching = json.dumps({"language": asked})
+    call = "recommend('u', %s, matching => %s)"
+    for count in (3, 50):
+        assert len(items_of(connection, call, count, matching)) == found
+    connection.execute("insert into nearline_data.rule (name, action, matching) values ('r', 'block', %s)", (matching,))
+    assert len(items_of(connection, "recommend('u', 50)")) == len(ITEMS) - 1 - found
+
+
+def test_an_index_serves_a_language_that_few_have(connection: Connection) -> None:
+    connection.execute(
+        "insert into nearline_data.item (item_id, kind, title, language)"
+        " select 'i' || n, 'item', 'I', case n when 7 then 'ZH-Hant' else 'en' end from generate_series(1, 5000) n"
+    )
+    connection.execute("analyze nearline_data.item")
+    plan = connection.execute(
+        "explain select * from nearline_data.item c"
+        " where lower(split_part(c.language, '-', 1) collate \"C\") = any (array(select 'zh'))"
+    ).fetchall()
+    assert any("item_language_idx" in line for (line,) in plan)
+    few = connection.execute("select nearline_data._few('languages', 9, null, null, '{zh-hant-}', null)").fetchall()
+    assert few == [(["i7"],)]
+
+
+@pytest.mark.parametrize("language", [[], [None], ["en", 5], [["en"]], {}, 3, None])
+def test_a_language_that_is_no_text_is_refused(connection: Connection, language: Any) -> None:
+    matching = json.dumps({"language": language})
+    for call in (
+        "select * from nearline.recommend('u', matching => %s)",
+        "insert into nearline_data.rule (name, action, matching, item_kinds) values ('r', 'block', %s, '{product}')",
+    ):
+        with pytest.raises(
+            psycopg.errors.InvalidParameterValue, match=r"matching 'language' is .* expected"
+        ) as problem:
+            connection.execute(call.encode(), (matching,))
+        assert problem.value.diag.message_hint
+
+
 scalars = st.one_of(st.text(max_size=8), st.integers(-5, 250), st.booleans(), st.none(), st.sampled_from(COLOURS))
 names = st.one_of(st.sampled_from(["price", "colour", "tags", "size", "language"]), st.text(max_size=5))
 conditions = st.one_of(
@@ -158,6 +209,21 @@ def test_a_short_list_says_why(connection: Connection) -> None:
     assert connection.execute("select distinct shortfall from nearline.recommend('u', 5)").fetchall() == [(None,)]
 
 
+def test_a_list_of_what_is_popular_says_that_it_is_one(connection: Connection) -> None:
+    open_shop(connection, live=False)
+    record(connection, "v", "hiking-page-1", "hiking-page-2")
+    connection.execute("select nearline_data._refresh_popularity()")
+
+    def shortfall() -> Any:
+        return connection.execute("select distinct shortfall from nearline.recommend('nobody', 5)").fetchall()
+
+    assert shortfall() == [("2 of 5: no model is live, and only what is popular is offered",)]
+    connection.execute("select nearline_data._promote(1, 'test', 'test')")
+    connection.execute("update nearline_data.model_version set newcomer_interest = null")
+    why = "2 of 5: nothing is known of the person or of newcomers, and only what is popular is offered"
+    assert shortfall() == [(why,)]
+
+
 def test_what_counts_as_seen_can_be_chosen(connection: Connection) -> None:
     open_shop(connection)
     record(connection, "u", "hiking-page-1", at=datetime.now(UTC) - timedelta(days=40))
@@ -172,6 +238,18 @@ def test_what_counts_as_seen_can_be_chosen(connection: Connection) -> None:
     assert left_out(", seen_kinds => array['purchase']") == {"hiking-page-3"}
     assert left_out(", seen_within => '0'") == set()
     assert left_out(", seen_within => '0', exclude => array['hiking-page-2', null]") == {"hiking-page-2"}
+    record(connection, "u", "hiking-page-4", at=datetime.now(UTC) + timedelta(minutes=4))
+    assert left_out(", seen_within => '0'") == set(), "a clock that is ahead changes nothing"
+    assert left_out(", seen_within => '-1 day'") == set()
+
+
+def test_what_was_done_in_the_transaction_that_asks_has_waited_for_nothing(connection: Connection) -> None:
+    open_shop(connection)
+    with connection.transaction():
+        connection.execute("select now()")
+        record(connection, "u", "hiking-page-1")
+        rows = connection.execute("select distinct events_folded, lag from nearline.recommend('u')").fetchall()
+    assert rows == [(1, timedelta(0))]
 
 
 def test_a_diverse_list_goes_on_with_something_else(connection: Connection) -> None:

@@ -149,6 +149,35 @@ def test_a_purchase_sent_again_without_its_time_is_no_more_money(shop: Connectio
     assert shop.execute("select conversions, revenue from nearline.performance").fetchall() == [(1, 20.0)]
 
 
+def test_a_purchase_sent_again_days_later_is_counted_in_one_span_of_time(shop: Connection) -> None:
+    show(shop, 1, "u", "a", 1)
+    happen(shop, "order-1", "u", "a", 2, "purchase", 20)
+    show(shop, 2, "u", "a", 30)
+    happen(shop, "order-1", "u", "a", 31, "purchase", 20)
+    happen(shop, "order-1", "u", "b", 1.5, "purchase", 7)  # other items of the order, and orders of other people,
+    happen(shop, "order-1", "v", "a", 1.6, "purchase", 8)
+    happen(shop, "order-1", "u", "a", 1.7, "view")  # and what is no purchase, are no copies of it
+    spans = [(0, 24), (24, 48), (0, 48)]
+    found = [
+        shop.execute(
+            "select coalesce(sum(revenue), 0), coalesce(sum(conversions), 0) from nearline.performance_between(%s, %s)",
+            (START + timedelta(hours=first), START + timedelta(hours=last)),
+        ).fetchone()
+        for first, last in spans
+    ]
+    assert found == [(20.0, 1), (0.0, 0), (20.0, 1)]
+
+
+def test_amounts_from_before_there_was_a_limit_are_in_no_sum(settings: Settings, shop: Connection) -> None:
+    with connect(settings, role=None, autocommit=True) as owner:
+        owner.execute("alter table nearline_data.event drop constraint event_value_is_an_amount")
+    show(shop, 1, "u", "a", 1)
+    for number, value in enumerate((5, 1e308, 1e308, float("nan"), float("inf"), 1)):
+        happen(shop, f"e{number}", "u", "a", 2 + number, "purchase", value)
+    rows = shop.execute("select conversions, revenue from nearline.performance").fetchall()
+    assert rows == [(1, 6.0)]
+
+
 def test_what_counts_and_for_how_long_are_rows(shop: Connection) -> None:
     show(shop, 1, "u", "a", 1)
     happen(shop, "e1", "u", "a", 4, "like")

@@ -54,7 +54,7 @@ def test_a_plan_says_why_a_search_is_exact(shop: Connection) -> None:
     )
     steps, detail = plan(shop, """'u', 20, matching => '{"rare": {"above": 0}}'""")
     assert detail["nearest"] == "exact: the index did not reach far enough"
-    assert steps[-1] == ("reasons", 12, 12)
+    assert steps[-2:] == [("reasons", 12, 12), ("shortfall", 20, 12)]
 
 
 def test_what_few_items_are_is_searched_exactly(shop: Connection) -> None:
@@ -131,9 +131,17 @@ def test_a_plan_shows_the_rules(shop: Connection) -> None:
     assert [step for step, _, _ in steps][:4] == ["person", "strategy", "rules", "nearest"]
     assert detail["rules"] == "block 'b'; boost 'up'; cap 'c'"
     assert steps[2] == ("rules", None, 8)
-    assert steps[-2][0] == "choice"
-    assert steps[-2][2] == 3
+    assert steps[-3][0] == "choice"
+    assert steps[-3][2] == 3
+    assert detail["shortfall"].startswith("3 of 5: no other active item")
     assert detail["choice"] == "the best, 8 moved by rules, 3 groups at their cap"
+
+
+def test_a_plan_says_why_a_list_is_empty(shop: Connection) -> None:
+    steps, detail = plan(shop, "'u', 7, array['film']")
+    assert steps[-1] == ("shortfall", 7, 0)
+    assert detail["shortfall"] == "0 of 7: no other active item of these kinds that the person has not seen"
+    assert "shortfall" not in plan(shop, "'u', 5")[1]
 
 
 def test_a_plan_is_of_the_list_that_recommend_makes(shop: Connection, settings: Settings) -> None:

@@ -73,6 +73,8 @@ def test_a_retry_of_somebody_who_did_much_is_found_by_an_index(connection: Conne
         ("'u1', 'search', with_text => repeat('x', 1000000)", "with_text has 1000000 characters"),
         ("'u1', 'view', 'a', happened_at => now() + interval '1 day'", "is in the future"),
         ("'u1', 'rate', 'a', with_value => 'NaN'", "with_value is NaN"),
+        ("'u1', 'purchase', 'a', with_value => 1e308", "with_value is 1e+308, expected a number from -1e15 to 1e15"),
+        ("'u1', 'return', 'a', with_value => '-Infinity'", "with_value is -Infinity"),
         ("'u1', 'view', 'a', happened_at => '0001-01-01'", "is before 1970"),
     ],
 )
@@ -108,6 +110,26 @@ def test_a_writer_may_copy_events_in_but_not_look(settings: Settings) -> None:
             copy.write_row(("e1", "u1", "a", "view", "2026-11-01 10:00Z"))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             writer.execute("select * from nearline_data.event")
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e308"])
+@pytest.mark.parametrize("occurred_at", ["2026-11-01Z", "1998-05-01Z"])
+def test_an_amount_that_no_sum_can_hold_is_refused_by_copy_too(
+    settings: Settings, connection: Connection, value: str, occurred_at: str
+) -> None:
+    connection.execute("select nearline_data._ensure_event_partitions('1998-05-01Z', '1998-05-01Z')")
+    into = "copy nearline_data.event (event_id, user_id, item_id, kind, value, occurred_at) from stdin"
+    with connect(settings, role="nearline_writer", autocommit=True) as writer:
+        for amount in ("1e15", "-1e15", None):
+            with writer.cursor() as cursor, cursor.copy(into) as copy:
+                copy.write_row((f"of {amount}", "u1", "a", "purchase", amount, occurred_at))
+        with (
+            pytest.raises(psycopg.errors.CheckViolation, match="event_value_is_an_amount"),
+            writer.cursor() as cursor,
+            cursor.copy(into) as copy,
+        ):
+            copy.write_row(("e1", "u1", "a", "purchase", value, occurred_at))
+    assert connection.execute("select count(*) from nearline_data.event").fetchone() == (3,)
 
 
 @pytest.mark.parametrize(

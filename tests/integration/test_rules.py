@@ -74,6 +74,29 @@ def test_a_block_takes_items_out_of_every_list(shop: Connection) -> None:
         assert not found & gone, call
 
 
+def test_what_is_blocked_for_everybody_is_not_similar_and_not_trending(shop: Connection) -> None:
+    for item in ("hiking-page-2", "hiking-item-1", "hiking-product-3"):
+        shop.execute("select nearline.record_event('v', 'view', %s)", (item,))
+
+    def found(call: str) -> set[str]:
+        return {item for (item,) in shop.execute(f"select item_id from nearline.{call}".encode()).fetchall()}
+
+    similar, trending = found("similar_items('hiking-page-1', 30)"), found("trending()")
+    assert {"hiking-page-2", "hiking-item-1", "hiking-product-3"} <= similar & trending
+    rule(shop, "club", "block", item_ids=["hiking-page-2"], for_audience="club")
+    rule(shop, "arm", "block", item_ids=["hiking-page-2"], for_strategies=["default"])
+    rule(shop, "later", "block", item_ids=["hiking-page-2"], valid_from="2999-01-01")
+    rule(shop, "draft", "block", item_ids=["hiking-page-2"], is_draft=True)
+    assert (found("similar_items('hiking-page-1', 30)"), found("trending()")) == (similar, trending)
+    rule(shop, "recalled", "block", item_ids=["hiking-item-1"])
+    assert found("similar_items('hiking-page-1', 30)") == similar - {"hiking-item-1"}
+    assert found("trending()") == trending - {"hiking-item-1"}
+    rule(shop, "no products", "block", item_kinds=["product"])
+    assert found("similar_items('hiking-page-1', 30)") == {i for i in similar if "product" not in i} - {"hiking-item-1"}
+    assert found("trending()") == {i for i in trending if "product" not in i} - {"hiking-item-1"}
+    assert len(found("similar_items('hiking-page-1', 5)")) == 5
+
+
 def test_a_list_of_which_all_is_blocked_says_so(shop: Connection) -> None:
     rule(shop, "closed", "block", item_kinds=["page", "product"])
     rows = shop.execute("select item_id, shortfall from nearline.recommend('u', 9)").fetchall()
@@ -272,6 +295,13 @@ def test_a_dry_run_shows_what_changes_and_nothing_else(shop: Connection, setting
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="rules") as problem:
             shop.execute(f"select * from nearline.try_rules({wrong})".encode())
         assert problem.value.diag.message_hint
+    for argument, most, call in (
+        ("rules", 200, "array_fill('out'::text, array[201])"),
+        ("for_users", 1000, "array['out'], array_fill('u'::text, array[10001])"),
+    ):
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded, match=f"{argument} has .* expected at most {most}"):
+            shop.execute(f"select * from nearline.try_rules({call})".encode())
+    assert shop.execute("select * from nearline.try_rules(array_fill('out'::text, array[200]))")
     with (
         connect(settings, role="nearline_reader", autocommit=True) as reader,
         pytest.raises(psycopg.errors.InsufficientPrivilege),

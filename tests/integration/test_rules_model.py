@@ -17,6 +17,9 @@ from small_shop import open_shop
 COUNT = 300
 KINDS = ("page", "product", "film")
 SELLERS = ("Tern", "Oakhurst", "Lund", 7, True)
+MIXED = (0.2, 0.25, 0.25, 0.1, 0.2)
+"""Shares of pins, boosts, buries, blocks and caps."""
+MOVING = (0.05, 0.5, 0.4, 0.02, 0.03)
 Item = dict[str, Any]
 
 
@@ -72,8 +75,8 @@ def random_matching(rng: np.random.Generator) -> dict[str, Any]:
     return choices[int(rng.integers(len(choices)))]
 
 
-def random_rule(rng: np.random.Generator, name: str) -> Item:
-    action = str(rng.choice(["pin", "boost", "bury", "block", "cap"], p=[0.2, 0.25, 0.25, 0.1, 0.2]))
+def random_rule(rng: np.random.Generator, name: str, shares: tuple[float, ...]) -> Item:
+    action = str(rng.choice(["pin", "boost", "bury", "block", "cap"], p=shares))
     rule: Item = {"name": name, "action": action, "item_ids": None, "item_kinds": None, "matching": None}
     if action == "pin" or (action != "cap" and rng.random() < 0.3):
         rule["item_ids"] = [f"i{n}" for n in rng.choice(COUNT, int(rng.integers(1, 4)), replace=False)]
@@ -178,19 +181,26 @@ def insert(connection: Connection, rule: Item) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_lists_are_what_a_model_of_the_rules_says(connection: Connection, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "lists", "at_most", "shares"),
+    [(seed, 60, 5, MIXED) for seed in range(3)] + [(seed, 20, 40, MOVING) for seed in (3, 5, 7)],
+)
+def test_lists_are_what_a_model_of_the_rules_says(
+    connection: Connection, seed: int, lists: int, at_most: int, shares: tuple[float, ...]
+) -> None:
     rng = np.random.default_rng(seed)
     items = catalogue(rng)
     fill(connection, items, rng)
     call = "select item_id, score::float8 from nearline.recommend('u', %s, %s, %s, with_reasons => false)"
     moved = 0
-    for _ in range(60):
+    for _ in range(lists):
         connection.execute("delete from nearline_data.rule")
         kinds = None if rng.random() < 0.7 else [str(rng.choice(KINDS))]
         matching = None if rng.random() < 0.7 else json.dumps(random_matching(rng))
         ranking = connection.execute(call, (1000, kinds, matching)).fetchall()
-        rules = [random_rule(rng, f"rule {number}") for number in range(int(rng.integers(1, 6)))]
+        rules = [
+            random_rule(rng, f"rule {number}", shares) for number in range(int(rng.integers(at_most // 5, at_most + 1)))
+        ]
         for rule in rules:
             insert(connection, rule)
         wanted = int(rng.choice([1, 3, 5, 10, 40]))
@@ -198,4 +208,14 @@ def test_lists_are_what_a_model_of_the_rules_says(connection: Connection, seed: 
         expected = model(ranking, items, rules, wanted)
         assert found == expected, (rules, kinds, matching, wanted)
         moved += found != [item for item, _ in ranking][:wanted]
-    assert moved > 20, "the rules did something"
+    assert moved > lists // 3, "the rules did something"
+
+
+def test_what_rules_bring_does_not_grow_with_their_number(connection: Connection) -> None:
+    rng = np.random.default_rng(0)
+    fill(connection, catalogue(rng), rng)
+    for number in range(60):
+        matching = [{"seller": SELLERS[number % 5]}, {"tags": f"tag {number % 4}"}][number % 2]
+        insert(connection, {"name": f"{number}", "action": "boost", "matching": matching, "strength": 1 + number / 60})
+    plan = "select items_out from nearline.plan('u', 1) where stage = 'rules'"
+    assert connection.execute(plan).fetchone() == (2 * 1 + 50,)

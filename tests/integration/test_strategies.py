@@ -100,6 +100,16 @@ def test_exploration_draws_lists_that_hold_for_an_hour(shop: Connection) -> None
     assert len(first) > 10, first
 
 
+def test_chances_are_the_same_whatever_the_time_zone_of_who_asks(shop: Connection) -> None:
+    strategy(shop, "random", exploration=1000)
+    with shop.transaction():  # one hour
+        lists = []
+        for zone, style in (("UTC", "ISO"), ("Asia/Kathmandu", "SQL, DMY"), ("America/New_York", "German")):
+            shop.execute(f"set local timezone = '{zone}'; set local datestyle = '{style}'".encode())
+            lists.append(list_of(shop, "random"))
+    assert lists[0] == lists[1] == lists[2]
+
+
 def test_a_strategy_can_be_diverse_and_a_call_may_say_otherwise(shop: Connection) -> None:
     strategy(shop, "diverse", diversity=0.8)
     call = "select item_id from nearline.recommend('u', 4, strategy => 'diverse', diversity => %s)"
@@ -131,6 +141,42 @@ def test_people_get_the_strategy_of_their_arm(shop: Connection) -> None:
     assert ("baking-item-2", "popular") in kinds
     session = """recommend_for_session('[{"kind": "view", "item_id": "hiking-page-1"}]', 1, strategy => 'popular')"""
     assert shop.execute(call.format(session)).fetchall() == [("baking-item-2", "popular")]
+
+
+def test_sessions_get_the_strategy_of_their_arm_and_are_counted_for_it(shop: Connection) -> None:
+    strategy(shop, "popular", popular_weight=100)
+    shop.execute(
+        """with new as (insert into nearline_data.experiment (name) values ('x') returning name)
+           insert into nearline_data.experiment_arm (experiment, strategy, share, is_control)
+           select new.name, arm.* from new cross join (values ('default', 0.5, true), ('popular', 0.5, false)) as arm"""
+    )
+    call = "select item_id, request_id, model_version, strategy_used from nearline.recommend_for_session(%s, 1{})"
+    events = '[{"kind": "view", "item_id": "hiking-page-1"}]'
+    used: Counter[str] = Counter()
+    for session in (f"session {number}" for number in range(40)):
+        named = call.format(", of_session => %s")
+        ((item, request, version, made_by),) = shop.execute(named, (events, session)).fetchall()
+        assert (made_by,) == shop.execute("select nearline.strategy_of(%s)", (session,)).fetchone()
+        assert (item == "baking-item-2") == (made_by == "popular")
+        shop.execute(
+            "select nearline.record_exposure(%s, %s, %s, with_strategy => %s, from_version => %s)",
+            (request, session, [item], made_by, version),
+        )
+        used[made_by] += 1
+    assert min(used["default"], used["popular"]) > 5
+    counted = shop.execute(
+        "select strategy, people, exposures_of_other_strategies from nearline.experiment_result('x')"
+    ).fetchall()
+    assert counted == [("default", used["default"], 0), ("popular", used["popular"], 0)]
+    assert [used for *_, used in shop.execute(call.format(""), (events,)).fetchall()] == ["default"]
+
+
+def test_each_session_has_chances_of_its_own(shop: Connection) -> None:
+    strategy(shop, "random", exploration=1000)
+    call = "select item_id from nearline.recommend_for_session(%s, 5, strategy => 'random', of_session => %s)"
+    events = '[{"kind": "view", "item_id": "hiking-page-1"}]'
+    first = {shop.execute(call, (events, f"session {number}")).fetchall()[0] for number in range(30)}
+    assert len(first) > 5
 
 
 def test_a_strategy_that_is_not_there_is_named_with_those_that_are(shop: Connection) -> None:

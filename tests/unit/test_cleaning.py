@@ -105,6 +105,8 @@ def test_a_clean_event_has_an_id_of_its_content() -> None:
         ({"kind": "search", "text": " <b> "}, "a search needs text"),
         ({"value": "many"}, "value is not a finite number"),
         ({"value": float("inf")}, "value is not a finite number"),
+        ({"value": "1e308"}, "value is beyond 1e+15"),
+        ({"value": -1.1e15}, "value is beyond 1e+15"),
         ({"occurred_at": None}, "occurred_at is missing"),
         ({"occurred_at": "2026-02-01T10:00:00"}, "occurred_at has no time zone"),
         ({"occurred_at": datetime(2026, 2, 1)}, "occurred_at has no time zone"),

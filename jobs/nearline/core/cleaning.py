@@ -24,6 +24,8 @@ MAX_ROUNDS = 5
 """What an entity hid may be markup again ("&lt;b&gt;"). Text nested deeper than this is an attack, not a text."""
 CLOCK_SKEW = timedelta(minutes=5)
 """Clocks of honest machines differ by less; the event table has the same limit."""
+MAX_VALUE = 1e15
+"""Of a rating, price or amount, either side of zero; the event table has the same limit."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffd\ud800-\udfff]")
@@ -271,6 +273,8 @@ def _number(value: Any) -> float | None:
         number = math.nan
     if not math.isfinite(number):
         raise _Refused("value is not a finite number")
+    if abs(number) > MAX_VALUE:
+        raise _Refused(f"value is beyond {MAX_VALUE:.0e}")
     return number
 
 
