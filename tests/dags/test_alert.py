@@ -250,4 +250,4 @@ def test_airflow_calls_when_the_deadline_is_missed(
     assert asyncio.run(run()) == ["running", "success"]
     ((_, _, body),) = webhook
     assert f"run {run_id} was to end well by" in body["text"]
-    assert "its state: queued.\nShare 0 of 2:" in body["text"]
+    assert "its state: queued.\nShard 0 of 2:" in body["text"]
