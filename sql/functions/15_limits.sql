@@ -1,30 +1,34 @@
+create or replace function nearline_data._check_list(argument text, list text[], most integer, hint text)
+returns void
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if array_ndims(list) > 1 then
+        raise exception '% has % dimensions, expected a list of texts', argument, array_ndims(list)
+            using errcode = '22023', hint = 'Such as array[''one'', ''two''].';
+    end if;
+    if cardinality(list) > most then
+        raise exception '% has % entries, expected at most %', argument, cardinality(list), most
+            using errcode = '54000', hint = hint;
+    end if;
+end
+$$;
+comment on function nearline_data._check_list is 'Refuses an array that is no list, or too long for a call.';
+
 create or replace function nearline_data._left_out(exclude text[], item_kinds text[], seen_kinds text[])
 returns text[]
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    argument text;
-    dimensions integer;
-    entries integer;
-    most integer;
+    hint constant text := 'Ask for less at once. What a person has touched is left out without being named.';
 begin
     if greatest(array_ndims(exclude), array_ndims(item_kinds), array_ndims(seen_kinds)) > 1
        or cardinality(exclude) > 10000 or greatest(cardinality(item_kinds), cardinality(seen_kinds)) > 100 then
-        for argument, dimensions, entries, most in
-            values ('exclude', array_ndims(exclude), cardinality(exclude), 10000)
-                 , ('item_kinds', array_ndims(item_kinds), cardinality(item_kinds), 100)
-                 , ('seen_kinds', array_ndims(seen_kinds), cardinality(seen_kinds), 100)
-        loop
-            if dimensions > 1 then
-                raise exception '% has % dimensions, expected a list of texts', argument, dimensions
-                    using errcode = '22023', hint = 'Such as array[''one'', ''two''].';
-            end if;
-            if entries > most then
-                raise exception '% has % entries, expected at most %', argument, entries, most
-                    using errcode = '54000', hint = 'Ask for less at once. What a person has touched is left out without being named.';
-            end if;
-        end loop;
+        perform nearline_data._check_list('exclude', exclude, 10000, hint);
+        perform nearline_data._check_list('item_kinds', item_kinds, 100, hint);
+        perform nearline_data._check_list('seen_kinds', seen_kinds, 100, hint);
     end if;
     return array_remove(exclude, null);
 end

@@ -19,25 +19,11 @@ declare
     person nearline_data.person;
     used nearline_data.strategy;
     one text;
-    argument text;
-    dimensions integer;
-    entries integer;
-    most integer;
+    sample constant text := 'A sample shows as much: for_users may be null, which takes 20 people.';
 begin
     perform nearline_data._left_out(null, item_kinds, null);
-    for argument, dimensions, entries, most in
-        values ('rules', array_ndims(rules), cardinality(rules), 200)
-             , ('for_users', array_ndims(for_users), cardinality(for_users), 1000)
-    loop
-        if dimensions > 1 then
-            raise exception '% has % dimensions, expected a list of texts', argument, dimensions
-                using errcode = '22023', hint = 'Such as array[''one'', ''two''].';
-        end if;
-        if entries > most then
-            raise exception '% has % entries, expected at most %', argument, entries, most
-                using errcode = '54000', hint = 'A sample shows as much: for_users may be null, which takes 20 people.';
-        end if;
-    end loop;
+    perform nearline_data._check_list('rules', rules, 200, sample);
+    perform nearline_data._check_list('for_users', for_users, 1000, sample);
     if coalesce(cardinality(rules), 0) = 0 then
         raise exception 'rules is %, expected the names of some rules', coalesce(rules::text, 'null')
             using errcode = '22023', hint = 'select name from nearline_data.rule; a draft is a rule with is_draft.';

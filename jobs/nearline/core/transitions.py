@@ -37,7 +37,7 @@ LAST_EVENTS = 25
 FADINGS = (0.0, 4.0, 16.0)
 """What the validation window chooses from: nothing fades, or half of it in so many parts of the span."""
 SHRINKAGE = 20.0
-"""Of what is near: about what one person who meets an item adds to its counts, three times over."""
+"""Of what is near: about what two people who meet an item add to its counts, where nothing fades."""
 RECENCY = 4.0
 """The event at position p, counted from the newest, weighs exp(-p / RECENCY)."""
 
