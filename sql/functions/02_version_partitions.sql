@@ -40,6 +40,8 @@ begin
         execute format('comment on table nearline_data.%I is %L', parent || '_v' || of_version, 'Model version ' || of_version || '.');
         execute format('alter table nearline_data.%I attach partition nearline_data.%I for values in (%s)', parent, parent || '_v' || of_version, of_version);
     end loop;
+    -- nearline.recommend_for_many divides people among processes: as many as the server allows, however small the table.
+    execute format('alter table nearline_data.%I set (parallel_workers = 64)', 'user_interest_v' || of_version);
 end
 $$;
 comment on function nearline_data._create_version_partitions is 'Makes empty partitions for a version that is to be loaded; what an earlier try left is to be dropped before.';

@@ -1,6 +1,6 @@
 create or replace function nearline.similar_items(to_item text, max_items integer default 10, item_kinds text[] default null)
 returns table (list_position integer, item_id text, kind text, title text, similarity real, model_version integer)
-language sql stable security definer parallel safe
+language sql stable security definer
 begin atomic
     with origin as materialized (
         -- What it means; how it is doing (the last 8 numbers) is left out.

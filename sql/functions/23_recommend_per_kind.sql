@@ -42,7 +42,7 @@ returns table (
   , strategy_used text
   , shortfall text
 )
-language plpgsql stable security definer parallel safe
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$

@@ -9,7 +9,7 @@ returns table (
   , as_of timestamptz
   , model_version integer
 )
-language plpgsql stable security definer parallel safe
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$

@@ -9,7 +9,7 @@ create or replace function nearline.try_rules(
 returns table (
     user_id text, item_id text, kind text, title text, position_before integer, position_after integer, concerned_by text[]
 )
-language plpgsql stable security definer parallel safe
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

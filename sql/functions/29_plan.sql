@@ -14,7 +14,7 @@ create or replace function nearline.plan(
 returns table (
     step integer, stage text, detail text, items_in integer, items_out integer, ms double precision
 )
-language plpgsql stable security definer parallel safe
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$

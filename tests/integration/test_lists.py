@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
 
+from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import Connection, connect
 from nearline.core.interest import DIM
 from nearline.settings import Settings
-from small_shop import ITEMS, KINDS, open_shop, vector_of
+from small_shop import ITEMS, KINDS, MeanOfHistory, open_shop, vector_of
 
 COLOURS = ("red", "green", "blue")
 
@@ -335,6 +336,55 @@ def test_lists_for_many_are_the_lists_of_each(connection: Connection) -> None:
     assert {row[3] for row in rows} == {None}
     with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="10001 ids, expected at most 10000"):
         connection.execute("select * from nearline.recommend_for_many(array_fill('u'::text, array[10001]))")
+
+
+def test_many_are_divided_among_processes(settings: Settings, connection: Connection) -> None:
+    open_shop(connection)
+    known = sorted(f"u{n}" for n in range(110))
+    for user in known:
+        record(connection, user, "hiking-page-1")
+    InterestLedger(connection, MeanOfHistory(), 1).rebuild()
+    with connect(settings, role=None, autocommit=True) as owner:
+        owner.execute("analyze nearline_data.user_interest")
+    record(connection, "newcomer", "baking-page-1")
+
+    def launched() -> int:
+        connection.execute("select pg_stat_force_next_flush()")
+        (count,) = connection.execute(
+            "select parallel_workers_launched from pg_stat_database where datname = current_database()"
+        ).fetchone() or (0,)
+        return int(count)
+
+    before = launched()
+    with connect(settings, autocommit=True) as fresh:
+        fresh.add_notice_handler(lambda said: pytest.fail(said.message_primary or ""))
+        rows = fresh.execute(
+            "select user_id, list_position, item_id from nearline.recommend_for_many(%s, 3)", (["newcomer", *known],)
+        ).fetchall()
+        assert fresh.execute("show hnsw.ef_search").fetchone() == ("100",)
+    assert launched() > before
+    assert [row[:2] for row in rows] == [(user, place) for user in [*known, "newcomer"] for place in (1, 2, 3)]
+    for user in ("u0", "u99", "newcomer"):
+        assert [row[2] for row in rows if row[0] == user] == items_of(connection, "recommend(%s, 3)", user)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "recommend('u')", "similar_items('hiking-page-1')", "recommend_per_kind('u')", "recommend_for_many(array['u'])",
+        "recommend_for_session('[]')", "interests('u')", "plan('u')", "explain('u', 'hiking-page-1')",
+    ],
+)  # fmt: skip
+def test_a_first_call_searches_as_the_database_is_set(settings: Settings, connection: Connection, call: str) -> None:
+    """Postgres takes no settings of a library that it loads once it has begun to work in parallel."""
+    open_shop(connection)
+    with connect(settings, autocommit=True) as fresh:
+        said: list[str | None] = []
+        fresh.add_notice_handler(lambda notice: said.append(notice.message_primary))
+        fresh.execute("set debug_parallel_query = on")
+        fresh.execute(f"select * from nearline.{call}")  # type: ignore[arg-type]
+        assert said == []
+        assert fresh.execute("show hnsw.ef_search").fetchone() == ("100",)
 
 
 def test_a_session_gets_what_a_new_person_with_its_events_gets(connection: Connection) -> None:

@@ -73,6 +73,9 @@ ASKED: dict[str, Callable[[Settings], object]] = {
     "model": lambda settings: mlflow_registry.fetch_model(settings, 1, "run"),
     "run": lambda settings: TrainingRun.named(settings, "day-1"),
     "alias": lambda settings: mlflow_registry.move_alias(settings, 1),
+    "registration": lambda settings: TrainingRun(mlflow_registry.connect(settings), "run").register(
+        settings.model, settings.home, {}
+    ),
 }
 
 

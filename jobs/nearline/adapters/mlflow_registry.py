@@ -184,6 +184,7 @@ class TrainingRun:
         """End the run: FINISHED, FAILED or KILLED."""
         self.client.set_terminated(self.run_id, status)
 
+    @_answered()
     def register(self, name: str, model: Path, tags: Mapping[str, str]) -> int:
         """Log the model folder as a pyfunc with signature and input example, and register it as ``name``; its version.
 
