@@ -74,6 +74,17 @@ def test_what_is_chosen_does_not_depend_on_how_many_are_scored_together(
     np.testing.assert_allclose(scores, blend(z, t[near], weight), atol=1e-4)
 
 
+@pytest.mark.parametrize("least", [1, 10_000])
+def test_a_window_of_few_rows_moves_nothing_unmet_up(
+    choices: Choices, monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    for name, value in (("UNMET_ITEMS", 0), ("WORTH_OF_NEWS", 1.0), ("UNMET_ROWS", least)):
+        monkeypatch.setattr(f"nearline.models.choices.{name}", value)
+    choices.choose()
+    assert 1 < len(choices.window) < 10_000
+    assert (choices.made["unseen_offset"] > 0.0) == (least == 1)
+
+
 def test_scores_of_all_people_are_never_held_at_once() -> None:
     people, items = 1500, 20_000
     ledger = make_ledger(

@@ -6,6 +6,8 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ import pytest
 from benchmarks.quality import contestants
 from benchmarks.quality.data import QualityData, default_kind_weights
 from benchmarks.quality.run_quality import make_problem
+from nearline.adapters.row_reading import cell_values
+from nearline.core.cleaning import Rejection, clean_event
 from nearline.errors import InputError
 
 ITEMS = [
@@ -28,7 +32,7 @@ EVENTS = [
 ]
 
 
-def write(folder: Path, items: list[dict[str, str]], events: list[dict[str, str]], ending: str) -> Path:
+def write(folder: Path, items: list[dict[str, str]], events: Sequence[Mapping[str, object]], ending: str) -> Path:
     folder.mkdir(exist_ok=True)
     for name, rows in (("items", items), ("events", events)):
         path = folder / f"{name}.{ending}"
@@ -84,6 +88,9 @@ def test_an_order_is_enough_for_leave_one_out(tmp_path: Path, ending: str) -> No
     backwards = [row | {"position": str(-place)} for place, row in enumerate(rows)]
     problem = make_problem(QualityData.load(write(tmp_path, ITEMS, backwards, ending)), "loo", 7)
     assert [data.item_ids[item] for item in problem.test.targets] == ["a"] * 4
+    numbers = [row | {"position": -place} for place, row in enumerate(rows)]
+    problem = make_problem(QualityData.load(write(tmp_path, ITEMS, numbers, ending)), "loo", 7)
+    assert [data.item_ids[item] for item in problem.test.targets] == ["a"] * 4
     broken = [row | {"position": "first"} for row in rows]
     with pytest.raises(InputError, match="position is not a number"):
         QualityData.load(write(tmp_path, ITEMS, broken, ending))
@@ -91,8 +98,70 @@ def test_an_order_is_enough_for_leave_one_out(tmp_path: Path, ending: str) -> No
 
 def test_rows_that_cannot_be_read_are_refused_as_in_ingest(tmp_path: Path) -> None:
     odd = [event | {"kind": "dreamt"} for event in EVENTS]
-    with pytest.raises(InputError, match="kind 'dreamt' is unknown"):
+    with pytest.raises(InputError, match=r"kind 'dreamt' is unknown\. Fix: use the kinds cart, .*, wishlist\."):
         QualityData.load(write(tmp_path, ITEMS, odd, "csv"))
+
+
+def test_events_of_items_outside_the_catalogue_are_refused_as_in_ingest(tmp_path: Path) -> None:
+    """And counted: a figure of what is left would speak of other data than the folder's."""
+    rows = [{"user_id": event["user_id"], "item_id": event["item_id"]} for event in EVENTS]
+    for events in (EVENTS, rows):
+        with pytest.raises(InputError, match="saw 4 of 16, most often: item_id is not in the catalogue"):
+            QualityData.load(write(tmp_path, ITEMS[:3], events, "csv"))
+    many = [EVENTS[0] | {"occurred_at": f"2026-01-01T00:00:{second:02d}Z"} for second in range(30)]
+    data = QualityData.load(write(tmp_path, ITEMS, [*many, EVENTS[0] | {"item_id": "gone"}], "csv"))
+    assert (len(data.ledger), data.rejected) == (30, 1)
+    inactive = [*ITEMS[:3], ITEMS[3] | {"is_active": "false"}]  # in the catalogue, though nothing to recommend
+    data = QualityData.load(write(tmp_path, [item | {"is_active": "true"} | item for item in inactive], EVENTS, "csv"))
+    assert (data.item_ids, len(data.ledger), data.rejected) == (["a", "b", "c"], 12, 0)
+
+
+def test_nothing_to_read_is_told_apart_from_too_little(tmp_path: Path) -> None:
+    folder = write(tmp_path, ITEMS, EVENTS, "csv")
+    for name in ("events", "items"):
+        path = folder / f"{name}.csv"
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+        with pytest.raises(InputError, match=f"{name}.csv: expected rows, saw none"):
+            QualityData.load(folder)
+    gone = [item | {"is_active": "false"} for item in ITEMS]
+    with pytest.raises(InputError, match="expected active items, saw 4 that are not"):
+        QualityData.load(write(tmp_path, gone, EVENTS, "csv"))
+
+
+def test_a_quote_that_nobody_closes_is_named_by_its_line(tmp_path: Path) -> None:
+    folder = write(tmp_path, ITEMS, EVENTS * 500, "csv")
+    path = folder / "events.csv"
+    lines = path.read_text().splitlines()
+    lines[7] = f'"{lines[7]}'
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"events\.csv: the row of line 8 cannot be read .* Fix: close the quote"):
+        QualityData.load(folder)
+
+
+def test_what_python_cannot_hold_is_a_rejected_row(tmp_path: Path) -> None:
+    """Times beyond the years that Python counts, and text that is not UTF-8, which Parquet does not check."""
+    second, years = 1_000_000, 366 * 86_400 * 1_000_000
+    micros = pa.array([second, None, 10_000 * years, -3_000 * years])
+    for zone in ("UTC", "Asia/Tokyo", "America/Lima"):
+        found = cell_values(micros.cast(pa.timestamp("us", zone)))
+        assert found[:2] == [datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), None]
+        reasons = [clean_event(EVENTS[0] | {"occurred_at": time}, {"play"}, datetime.now(UTC)) for time in found[2:]]
+        assert reasons == [Rejection("occurred_at is in the future"), Rejection("occurred_at is before 1970")]
+    count = 100
+    users = pa.array([b"u", b"\xff", *[b"u"] * (count - 2)], pa.binary())
+    times = pa.array([10_000 * years, *range(second, count * second, second)])
+    table = pa.table(
+        {
+            "user_id": pa.Array.from_buffers(pa.string(), count, users.buffers()),
+            "item_id": ["a"] * count,
+            "kind": ["play"] * count,
+            "occurred_at": times.cast(pa.timestamp("us", "UTC")),
+        }
+    )
+    folder = write(tmp_path, ITEMS, EVENTS, "parquet")
+    pq.write_table(table, folder / "events.parquet")
+    data = QualityData.load(folder)
+    assert (len(data.ledger), data.rejected) == (count - 2, 2)
 
 
 def test_peers_are_those_that_can_be_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,22 @@ import pytest
 
 from benchmarks.quality import bootstrap, exposure, predictions, ranked
 from benchmarks.quality.bootstrap import People
+from benchmarks.quality.freshness import AGES, freshness
+from benchmarks.quality.plots import draw_plots
 from benchmarks.quality.problem_folder import write_problem
 from benchmarks.quality.protocol import Problem, leave_one_out, successive
 from benchmarks.quality.report import compare, strata_figures
 from benchmarks.quality.table import table
+from nearline.core.behaviour import make_ledger
+from nearline.core.interest import DIM, LATENT
 from nearline.core.ranking import metrics
+from nearline.core.transitions import transition_table
 from nearline.errors import InputError
+from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
+from nearline.models.interest_model import InterestModel
+from nearline.models.text_model import TextModel
 from quality_world import as_data, random_ledger
+from tiny_models import tiny_encoder
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +177,40 @@ def test_the_digest_is_of_the_question(problem: Problem, tmp_path: Path) -> None
     one = write_problem(problem, data, vectors, tmp_path / "one")
     assert one == write_problem(problem, data, vectors, tmp_path / "two")
     assert one != write_problem(successive(problem.ledger, seed=8), data, vectors, tmp_path / "three")
+
+
+def test_where_nobody_can_be_asked_there_is_no_curve_and_no_picture(tmp_path: Path) -> None:
+    """Nobody has more than two events: no means over nothing, which no reader of JSON takes."""
+    people, count = np.repeat(np.arange(20), 2), 40
+    ledger = make_ledger(
+        user_ids=[f"u{person}" for person in people],
+        item_ids=[f"i{item}" for item in np.arange(count) % 7],
+        kinds=["view"] * count,
+        texts=[None] * count,
+        times=np.arange(count) * 1e4,
+        catalogue=[f"i{item}" for item in range(7)],
+        kind_weights={"view": 1.0},
+    )
+    problem, trends = successive(ledger), np.zeros((7, DIM - LATENT), np.float32)
+    behaviour = BehaviourModel(BehaviourConfig(text_width=32, kind_count=2, history_length=4))
+    notes = {"fold_keep": 1.0, "fold_gain": 0.0, "fold_span": 1.0}
+    text = TextModel.load(tiny_encoder(tmp_path / "text"))
+    model = InterestModel(text, behaviour, ledger.kinds, [], np.zeros((0, LATENT), np.float32), notes)
+    items = model.item_vectors(ledger.items, ledger.items, trends)
+    table = transition_table(ledger.only(problem.full))
+    curves = {
+        name: freshness(problem.test, trained, model, table, items, np.zeros((0, DIM), np.float32), 7)
+        for name, trained in (("some", problem.trained), ("nobody", np.zeros(7, bool)))
+    }
+    assert curves["some"]["age"].keys() == AGES.keys()
+    assert curves["some"]["missing"] == curves["nobody"]["missing"] == curves["nobody"]["age"] == {}
+    ordered = freshness(
+        problem.test, problem.trained, model, table, items, np.zeros((0, DIM), np.float32), 7, timed=False
+    )
+    assert (ordered["rows"], ordered["age"]) == (curves["some"]["rows"], {}), "places in an order are no seconds"
+    judged = {"nearline": ranked_of(problem, np.zeros(shape(problem)), tmp_path)}
+    report = {"data": {"name": "shop"}, "protocol": {"name": "successive"}, "strata": strata_figures(problem, judged)}
+    for name, drawn in (("some", True), ("nobody", False)):  # the second run removes the picture of the first
+        json.dumps(curves[name], allow_nan=False)
+        pictures = draw_plots(problem, judged, report | {"made": {"nearline": {"freshness": curves[name]}}}, tmp_path)
+        assert (tmp_path / "freshness.png" in pictures) == (tmp_path / "freshness.png").exists() == drawn

@@ -175,7 +175,7 @@ def _check_type(path: Path, name: str, seen: str) -> None:
             text or seen == "int96" or (seen.startswith("timestamp") and "tz=" in seen),
             "a time with its zone",
         )
-    elif name == "value":
+    elif name in ("value", "position"):
         fine, wanted = text or number, "a number"
     elif name == "is_active":
         fine, wanted = text or seen == "bool", "true or false"

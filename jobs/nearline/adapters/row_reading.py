@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
+from pyarrow import compute
 
 from nearline.adapters.input_files import ITEM, InputFile, Subject
 from nearline.core.cleaning import Event, Item, Rejection, clean_event, clean_item
@@ -33,6 +34,8 @@ EVENT_FIELDS = {
 }  # fmt: skip
 """Columns of a staging table after source, reason and content; Postgres types."""
 
+COUNTED_MICROSECONDS = (-62_000_000_000_000_000, 253_000_000_000_000_000)
+"""Since 1970, of the years 5 and 9987: a file may hold times that Python cannot, and these are refused as well."""
 _ARROW = {
     "text": pa.string(),
     "boolean": pa.bool_(),
@@ -164,7 +167,7 @@ def _cleaner(
 
     def clean(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            columns = [_values(column) for column in batch.columns]
+            columns = [cell_values(column) for column in batch.columns]
             rows = []
             for values in zip(*columns, strict=True):
                 row = dict(zip(batch.schema.names, values, strict=True))
@@ -188,7 +191,11 @@ def _check(subject: Subject, row: Mapping[str, Any], kinds: Collection[str], now
     return clean_item(row) if subject == ITEM else clean_event(row, kinds, now)
 
 
-def _values(column: pa.Array) -> list[Any]:
+def cell_values(column: pa.Array) -> list[Any]:
+    """Values of one column as Python knows them; where it cannot hold one, another that is rejected for its reason."""
+    if pa.types.is_timestamp(column.type):  # in microseconds, as Spark has it
+        within = compute.min_element_wise(column.cast(pa.int64()), COUNTED_MICROSECONDS[1], skip_nulls=False)
+        column = compute.max_element_wise(within, COUNTED_MICROSECONDS[0], skip_nulls=False).cast(column.type)
     try:
         found: list[Any] = column.to_pylist()
         return found

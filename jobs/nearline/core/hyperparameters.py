@@ -66,7 +66,8 @@ class BehaviourTraining:
     projection_rate: float = _number(0.2, 0.0, 100.0)
     #: and one of a residual moves one item, which few steps see.
     residual_rate: float = _number(5.0, 0.0, 1000.0)
-    weight_decay: float = _number(0.01, 0.0, 1.0)
+    #: Of 0.01, 0.1 and 0.3 the largest did best on two validation windows, and better still with a drop-out of 0.3.
+    weight_decay: float = _number(0.3, 0.0, 1.0)
     #: Chance that an item goes without its residual in a step, so that its text carries a share.
     residual_dropout: float = _number(0.3, 0.0, 1.0)
     #: Steps over which weights are averaged.
@@ -84,8 +85,8 @@ class BehaviourShape:
     layers: int = _whole(2, 1, 48)
     #: Parts of attention; each gets an equal and even share of the width, as Llama's rotations take pairs.
     heads: int = _one_of(4, 1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
-    #: Share of the network's activations switched off in training.
-    dropout: float = _number(0.2, 0.0, 0.9)
+    #: Share of the network's activations switched off in training: 0.3 did better than 0.2 on the same windows.
+    dropout: float = _number(0.3, 0.0, 0.9)
     #: "gpt2": learned positions, layer norm, GELU. "llama": rotary positions, RMS norm, SwiGLU.
     block: str = _one_of("gpt2", "gpt2", "llama")
 

@@ -40,6 +40,8 @@ WORTH_OF_NEWS = 0.01
 UNMET_ITEMS = 20
 """Where nobody has met fewer items than this, the window cannot say what offering such costs: they get what a mean item
 gets."""
+UNMET_ROWS = 100
+"""With fewer rows in the window nothing is given up for what nobody has met: the share above would be chance."""
 UNSEEN_OFFSETS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """What may be added to the score of an item that nobody met, in parts of the usual spread of scores."""
 
@@ -102,6 +104,7 @@ class Choices:
         # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
         spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0
         offsets = UNSEEN_OFFSETS if (self.trends[:, UNSEEN] > 0).sum() >= UNMET_ITEMS else (0.0,)
+        offsets = tuple(offset for offset in offsets if offset <= 0.0 or len(self.window) >= UNMET_ROWS)
         shifted = {offset: self._shifted(interests, {"unseen_offset": offset * spread}) for offset in offsets}
         found = self._figures(self.window, shifted, _mixes(TRANSITION_WEIGHTS), _standard(items))
         good = [pair for pair, figure in found.items() if figure >= (1.0 - WORTH_OF_NEWS) * max(found.values())]

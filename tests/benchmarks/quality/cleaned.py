@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +25,7 @@ MOST_REJECTED = 0.05
 
 
 def clean_items(files: list[InputFile]) -> tuple[list[Item], int]:
-    """Active items sorted by id, of rows with the same id the first; and the rows left out."""
+    """Items sorted by id, of rows with the same id the first; and the rows left out."""
     found, rejected = {}, []
     for row in read_rows(files, ITEM):
         item = clean_item(row)
@@ -33,29 +34,33 @@ def clean_items(files: list[InputFile]) -> tuple[list[Item], int]:
         else:
             found.setdefault(item.item_id, item)
     _check_share(rejected, len(found), files)
-    return [found[item_id] for item_id in sorted(found) if found[item_id].is_active], len(rejected)
+    return [found[item_id] for item_id in sorted(found)], len(rejected)
 
 
-def clean_events(files: list[InputFile], kinds: dict[str, float]) -> tuple[list[Event], list[float], int]:
+def clean_events(
+    files: list[InputFile], kinds: dict[str, float], catalogue: Collection[str]
+) -> tuple[list[Event], list[float], int]:
     """Events, their times in seconds since 1970, and the number of rows left out."""
     found, rejected, now = {}, [], datetime.now(UTC)
     for row in read_rows(files, EVENT):
-        event = clean_event(row, kinds, now)
+        event = _of_catalogue(clean_event(row, kinds, now), catalogue)
         if isinstance(event, Rejection):
             rejected.append(event.reason)
         else:
             found.setdefault(event.event_id, event)  # the same row twice is one event, as in ingest
-    _check_share(rejected, len(found), files)
+    _check_share(rejected, len(found), files, kinds)
     return list(found.values()), [event.occurred_at.timestamp() for event in found.values()], len(rejected)
 
 
-def ordered_events(files: list[InputFile], kinds: dict[str, float]) -> tuple[list[Event], list[float], int]:
+def ordered_events(
+    files: list[InputFile], kinds: dict[str, float], catalogue: Collection[str]
+) -> tuple[list[Event], list[float], int]:
     """Events that know only an order, their places in it, and the number of rows left out."""
     found, times, rejected = [], [], []
     for number, row in enumerate(read_rows(files, ORDERED)):
         place: Any = row.pop("position", None)
         filled = {**row, "kind": row.get("kind") or DEFAULT_KIND, "occurred_at": EPOCH, "event_id": f"{number:012d}"}
-        event = clean_event(filled, kinds, EPOCH)
+        event = _of_catalogue(clean_event(filled, kinds, EPOCH), catalogue)
         try:
             place = float(number if place is None else place)
         except (TypeError, ValueError):
@@ -65,16 +70,26 @@ def ordered_events(files: list[InputFile], kinds: dict[str, float]) -> tuple[lis
         else:
             found.append(event)
             times.append(place)
-    _check_share(rejected, len(found), files)
+    _check_share(rejected, len(found), files, kinds)
     return found, times, len(rejected)
 
 
-def _check_share(rejected: list[str], kept: int, files: list[InputFile]) -> None:
+def _of_catalogue(event: Event | Rejection, catalogue: Collection[str]) -> Event | Rejection:
+    known = isinstance(event, Rejection) or event.item_id is None or event.item_id in catalogue
+    return event if known else Rejection("item_id is not in the catalogue")
+
+
+def _check_share(rejected: list[str], kept: int, files: list[InputFile], kinds: Collection[str] = ()) -> None:
+    if not rejected and not kept:
+        raise InputError(
+            f"{files[0].path}: expected rows, saw none below the names of the columns. Fix: write it again."
+        )
     if rejected:
         reason = max(set(rejected), key=rejected.count)
         log.warning("%s: %d rows left out, most often: %s", files[0].path, len(rejected), reason)
         if len(rejected) > MOST_REJECTED * (len(rejected) + kept):
+            fix = f"use the kinds {', '.join(sorted(kinds))}" if "is unknown" in reason else "correct them"
             raise InputError(
                 f"{files[0].path}: expected at most {MOST_REJECTED:.0%} of the rows to be rejected, saw "
-                f"{len(rejected)} of {len(rejected) + kept}, most often: {reason}. Fix: correct them."
+                f"{len(rejected)} of {len(rejected) + kept}, most often: {reason}. Fix: {fix}."
             )

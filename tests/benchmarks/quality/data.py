@@ -22,6 +22,7 @@ from nearline.adapters.input_files import EVENT, ITEM, digest_of, find_files, in
 from nearline.adapters.postgres import sql_folder
 from nearline.core.behaviour import Ledger, make_ledger
 from nearline.core.item_text import item_text
+from nearline.errors import InputError
 
 MOVIELENS = ("links.csv", "movies.csv", "ratings.csv", "tags.csv")
 
@@ -74,8 +75,12 @@ class QualityData:
         if timed:
             event_files = [inspect(path, file.digest, EVENT) for path, file in zip(paths, event_files, strict=True)]
         weights = default_kind_weights()
-        items, bad_items = clean_items(item_files)
-        events, times, bad_events = (clean_events if timed else ordered_events)(event_files, weights)
+        everything, bad_items = clean_items(item_files)
+        catalogue = {item.item_id for item in everything}
+        events, times, bad_events = (clean_events if timed else ordered_events)(event_files, weights, catalogue)
+        items = [item for item in everything if item.is_active]
+        if not items:
+            raise InputError(f"{name}: expected active items, saw {len(everything)} that are not. Fix: see is_active.")
         ledger = make_ledger(
             event_ids=[event.event_id for event in events],
             user_ids=[event.user_id for event in events],

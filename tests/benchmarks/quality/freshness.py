@@ -39,6 +39,8 @@ def freshness(
     items: np.ndarray,
     queries: np.ndarray,
     seed: int,
+    *,
+    timed: bool = True,
 ) -> dict[str, Any]:
     """Curves by age and by missing events: of each way, NDCG@10 on warm targets among ``trained`` items, bool (items,).
 
@@ -46,7 +48,8 @@ def freshness(
     -------
     dict
         ``age`` and ``missing``: for each point its NDCG@10 by way, and ``changed``, the share of rows whose vector
-        misses anything there; ``missing`` is asked only of people with more than that many events.
+        misses anything there; ``missing`` is asked only of people with more than that many events. A curve of no rows
+        has no points, nor has that of age where the data know only an order (``timed`` is False).
     """  # fmt: skip
     rows = np.flatnonzero(trained[window.targets] & (window.end > window.start))
     if len(rows) > ROWS:
@@ -57,7 +60,7 @@ def freshness(
     view = _View(window, trained, model, table, items, queries, fold)
     now = window.ledger.time[window.rows]
     by_age = {}
-    for name, seconds in AGES.items():
+    for name, seconds in AGES.items() if timed and len(rows) else ():
         ends = np.array(
             [
                 start + np.searchsorted(window.ledger.time[start:end], moment - seconds, side="left")
@@ -66,9 +69,12 @@ def freshness(
         )
         by_age[name] = view.point(np.arange(len(window)), np.minimum(ends, window.end))
         log.info("freshness: vector of %s ago: %s", name, by_age[name])
+    if not len(rows):
+        log.info("freshness: nothing to measure, as nobody with a history has a known item to find")
     enough = np.flatnonzero(window.end - window.start > max(MISSING))
-    by_missing = {str(missing): view.point(enough, window.end[enough] - missing) for missing in MISSING}
-    log.info("freshness: newest events missing: %s", by_missing)
+    asked = MISSING if len(enough) else ()
+    by_missing = {str(missing): view.point(enough, window.end[enough] - missing) for missing in asked}
+    log.info("freshness: newest events missing: %s", by_missing or "nobody with so many has a known item to find")
     return {"rows": len(window), "age": by_age, "missing": by_missing, "missing_rows": len(enough)}
 
 

@@ -53,7 +53,7 @@ def score(data: QualityData, problem: Problem, folder: Path) -> None:
     shape = (len(test.window), len(data.item_ids))
     write_scores(test.served_scores(model, *texts, table), shape, scores / "nearline.npy")
     items, queries = test.vectors(model, *texts)
-    curves = freshness(problem.test, problem.trained, model, table, items, queries, problem.seed)
+    curves = freshness(problem.test, problem.trained, model, table, items, queries, problem.seed, timed=data.timed)
     facts = {
         "settings": {**model.notes, **plan.named()},
         "tried": figures,

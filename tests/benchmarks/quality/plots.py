@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = {"warm": "Known items", "cold": "New items", "new_users": "New people"}
+FRESHNESS = {"age": "age of the vector", "missing": "newest events that the vector misses"}
 INK, MUTED, GRID, ACCENT, SOFT = "#222222", "#7a7f87", "#e3e5e8", "#c8102e", "#e58a97"
 HUES = ("#33658a", "#f6ae2d", "#2f9c95", "#8e5572", "#6b8f3a", "#7d8cc4", "#b5651d", "#5c6470", "#c28cae")
 """Of peers where lines have to be told apart."""
 
 
 def draw_plots(problem: Problem, judged: Judged, report: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ndcg.png; exposure.png where anything known was asked for; freshness.png where that was measured."""
+    """Write ndcg.png; exposure.png where anything known was asked for; freshness.png where that was measured.
+
+    One of an earlier run that this one does not draw is removed.
+    """
     # Imported here: it takes a second, and only what draws pays.
     import matplotlib
 
@@ -35,8 +39,11 @@ def draw_plots(problem: Problem, judged: Judged, report: dict[str, Any], folder:
     figures = {"ndcg": _ndcg(report)}
     if report["strata"]["warm"]["count"]:
         figures["exposure"] = _exposure(problem, judged, report)
-    if curves := report["made"].get(OURS, {}).get("freshness"):
+    curves = report["made"].get(OURS, {}).get("freshness") or {}
+    if any(curves.get(name) for name in FRESHNESS):
         figures["freshness"] = _freshness(curves, report)
+    for name in {"exposure", "freshness"} - set(figures):
+        (folder / f"{name}.png").unlink(missing_ok=True)
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1], dpi=150, facecolor="white")
@@ -90,8 +97,11 @@ def _freshness(curves: dict[str, Any], report: dict[str, Any]) -> Figure:
         "read": ("only the transitions are fresh", HUES[0], "--"),
         "stale": ("nothing is fresh", MUTED, ":"),
     }
-    figure, panels = pyplot.subplots(1, 2, sharey=True, figsize=(10, 3.8), layout="constrained")
-    titles = {"age": "age of the vector", "missing": "newest events that the vector misses"}
+    titles = {name: title for name, title in FRESHNESS.items() if curves[name]}
+    figure, grid = pyplot.subplots(
+        1, len(titles), sharey=True, squeeze=False, figsize=(5 * len(titles), 3.8), layout="constrained"
+    )
+    panels = grid[0]
     for axes, (name, title) in zip(panels, titles.items(), strict=True):
         points = curves[name]
         for way, (label, colour, line) in ways.items():

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearline.adapters.input_files import InputFile, Subject
+from nearline.adapters.row_reading import cell_values
+from nearline.errors import InputError
 
 Row = dict[str, Any]
 
@@ -34,14 +36,25 @@ def _parquet(path: Path, wanted: list[str]) -> Iterator[Row]:
                 elif pa.types.is_timestamp(column.type):
                     # Finer than a microsecond is cut off, as in ingest.
                     column = column.cast(pa.timestamp("us", tz="UTC"), safe=False)
-                columns.append(column.to_pylist())
+                columns.append(cell_values(column))
             for values in zip(*columns, strict=True):
                 yield dict(zip(batch.schema.names, values, strict=True))
 
 
 def _csv(path: Path, wanted: list[str]) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        for row in csv.DictReader(file):
+        reader = csv.DictReader(file)
+        while True:
+            line = reader.line_num + 1  # on which the row begins; a quote that nobody closes takes in those that follow
+            try:
+                row = next(reader, None)
+            except csv.Error as problem:
+                raise InputError(
+                    f"{path}: the row of line {line} cannot be read ({problem}). Fix: close the quote that opens in "
+                    "it, or shorten its text."
+                ) from None
+            if row is None:
+                return
             yield {name: row[name] or None for name in wanted}
 
 
