@@ -302,3 +302,20 @@ def test_a_second_load_of_the_same_files_at_once_waits_its_turn(
     with pytest.raises(InputError, match="another process is loading it"):
         ingest(settings, ITEM, path)
     assert nothing_left(connection)
+
+
+@pytest.mark.usefixtures("spark")
+def test_times_that_python_cannot_hold_are_rejected_rows(catalogue: Settings, tmp_path: Path) -> None:
+    years = 366 * 86_400 * 1_000_000
+    micros = [10_000 * years, -3_000 * years, *range(1_000_000, 99_000_000, 1_000_000)]
+    table = pa.table(
+        {
+            "user_id": ["ada"] * len(micros),
+            "item_id": ["page-1"] * len(micros),
+            "kind": ["view"] * len(micros),
+            "occurred_at": pa.array(micros).cast(pa.timestamp("us", "UTC")),
+        }
+    )
+    pq.write_table(table, tmp_path / "events.parquet")
+    summary = ingest(catalogue, EVENT, tmp_path / "events.parquet")
+    assert summary.rejected == {"occurred_at is in the future": 1, "occurred_at is before 1970": 1}

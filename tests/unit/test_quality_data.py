@@ -77,10 +77,11 @@ def test_movielens_own_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_an_order_is_enough_for_leave_one_out(tmp_path: Path, ending: str) -> None:
+def test_an_order_is_enough_for_leave_one_out(tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"user_id": event["user_id"], "item_id": event["item_id"]} for event in EVENTS]
     data = QualityData.load(write(tmp_path, ITEMS, rows, ending))
     assert not data.timed
+    assert "the order is that of the rows. Saw user_id, item_id" in caplog.text  # a time of another name would be lost
     problem = make_problem(data, "loo", 7)
     assert [data.item_ids[item] for item in problem.test.targets] == ["d"] * 4
     with pytest.raises(InputError, match="PROTOCOL=loo"):
@@ -98,7 +99,7 @@ def test_an_order_is_enough_for_leave_one_out(tmp_path: Path, ending: str) -> No
 
 def test_rows_that_cannot_be_read_are_refused_as_in_ingest(tmp_path: Path) -> None:
     odd = [event | {"kind": "dreamt"} for event in EVENTS]
-    with pytest.raises(InputError, match=r"kind 'dreamt' is unknown\. Fix: use the kinds cart, .*, wishlist\."):
+    with pytest.raises(InputError, match=r"kind 'dreamt' is unknown\. Fix: use the kinds cart, .*, wishlist, or set"):
         QualityData.load(write(tmp_path, ITEMS, odd, "csv"))
 
 
@@ -114,6 +115,18 @@ def test_events_of_items_outside_the_catalogue_are_refused_as_in_ingest(tmp_path
     inactive = [*ITEMS[:3], ITEMS[3] | {"is_active": "false"}]  # in the catalogue, though nothing to recommend
     data = QualityData.load(write(tmp_path, [item | {"is_active": "true"} | item for item in inactive], EVENTS, "csv"))
     assert (data.item_ids, len(data.ledger), data.rejected) == (["a", "b", "c"], 12, 0)
+
+
+def test_one_id_with_two_contents_is_refused_as_in_ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [event | {"event_id": "one"} for event in EVENTS[:2]]
+    with pytest.raises(InputError, match="saw 1 of 2, most often: event_id seen twice with different content"):
+        QualityData.load(write(tmp_path, ITEMS, events, "csv"))
+    items = [*ITEMS, ITEMS[0] | {"title": "another"}]
+    with pytest.raises(InputError, match=r"saw 1 of 5, most often: item_id seen twice .* NEARLINE_MAX_REJECTED_SHARE"):
+        QualityData.load(write(tmp_path, items, EVENTS, "csv"))
+    monkeypatch.setenv("NEARLINE_MAX_REJECTED_SHARE", "0.2")
+    data = QualityData.load(write(tmp_path, items, [*EVENTS, EVENTS[0]], "csv"))
+    assert (len(data.item_ids), len(data.ledger), data.rejected) == (4, 16, 1)
 
 
 def test_nothing_to_read_is_told_apart_from_too_little(tmp_path: Path) -> None:

@@ -103,8 +103,9 @@ class Choices:
         interests, items = self._interests()
         # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
         spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0
-        offsets = UNSEEN_OFFSETS if (self.trends[:, UNSEEN] > 0).sum() >= UNMET_ITEMS else (0.0,)
-        offsets = tuple(offset for offset in offsets if offset <= 0.0 or len(self.window) >= UNMET_ROWS)
+        most = max(UNSEEN_OFFSETS) if len(self.window) >= UNMET_ROWS else 0.0
+        told = (self.trends[:, UNSEEN] > 0).sum() >= UNMET_ITEMS
+        offsets = [offset for offset in UNSEEN_OFFSETS if offset <= most] if told else [0.0]
         shifted = {offset: self._shifted(interests, {"unseen_offset": offset * spread}) for offset in offsets}
         found = self._figures(self.window, shifted, _mixes(TRANSITION_WEIGHTS), _standard(items))
         good = [pair for pair, figure in found.items() if figure >= (1.0 - WORTH_OF_NEWS) * max(found.values())]

@@ -14,14 +14,13 @@ from benchmarks.quality.rows import read_rows
 from nearline.adapters.input_files import EVENT, ITEM, InputFile
 from nearline.core.cleaning import EPOCH, Event, Item, Rejection, clean_event, clean_item
 from nearline.errors import InputError
+from nearline.settings import Settings
 
 log = logging.getLogger("nearline.quality")
 
 ORDERED = replace(EVENT, required=("user_id", "item_id"), optional=("kind", "value", "text", "position"))
 """Events without times: their order is that of the column position, or else that of the rows."""
 DEFAULT_KIND = "view"
-MOST_REJECTED = 0.05
-"""A data set with a larger share of rows that cannot be read is another one than is meant; as in ingest."""
 
 
 def clean_items(files: list[InputFile]) -> tuple[list[Item], int]:
@@ -31,8 +30,8 @@ def clean_items(files: list[InputFile]) -> tuple[list[Item], int]:
         item = clean_item(row)
         if isinstance(item, Rejection):
             rejected.append(item.reason)
-        else:
-            found.setdefault(item.item_id, item)
+        elif found.setdefault(item.item_id, item) != item:
+            rejected.append("item_id seen twice with different content")
     _check_share(rejected, len(found), files)
     return [found[item_id] for item_id in sorted(found)], len(rejected)
 
@@ -46,8 +45,8 @@ def clean_events(
         event = _of_catalogue(clean_event(row, kinds, now), catalogue)
         if isinstance(event, Rejection):
             rejected.append(event.reason)
-        else:
-            found.setdefault(event.event_id, event)  # the same row twice is one event, as in ingest
+        elif found.setdefault(event.event_id, event) != event:  # the same row twice is one event, as in ingest
+            rejected.append("event_id seen twice with different content")
     _check_share(rejected, len(found), files, kinds)
     return list(found.values()), [event.occurred_at.timestamp() for event in found.values()], len(rejected)
 
@@ -87,9 +86,11 @@ def _check_share(rejected: list[str], kept: int, files: list[InputFile], kinds: 
     if rejected:
         reason = max(set(rejected), key=rejected.count)
         log.warning("%s: %d rows left out, most often: %s", files[0].path, len(rejected), reason)
-        if len(rejected) > MOST_REJECTED * (len(rejected) + kept):
+        most = Settings.from_env().max_rejected_share
+        if len(rejected) > most * (len(rejected) + kept):
             fix = f"use the kinds {', '.join(sorted(kinds))}" if "is unknown" in reason else "correct them"
             raise InputError(
-                f"{files[0].path}: expected at most {MOST_REJECTED:.0%} of the rows to be rejected, saw "
-                f"{len(rejected)} of {len(rejected) + kept}, most often: {reason}. Fix: {fix}."
+                f"{files[0].path}: expected at most {most:.0%} of the rows to be rejected, saw "
+                f"{len(rejected)} of {len(rejected) + kept}, most often: {reason}. Fix: {fix}, or set "
+                "NEARLINE_MAX_REJECTED_SHARE."
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ from nearline.adapters.postgres import sql_folder
 from nearline.core.behaviour import Ledger, make_ledger
 from nearline.core.item_text import item_text
 from nearline.errors import InputError
+
+log = logging.getLogger("nearline.quality")
 
 MOVIELENS = ("links.csv", "movies.csv", "ratings.csv", "tags.csv")
 
@@ -74,6 +77,11 @@ class QualityData:
         timed = all("occurred_at" in file.columns for file in event_files)
         if timed:
             event_files = [inspect(path, file.digest, EVENT) for path, file in zip(paths, event_files, strict=True)]
+        else:
+            seen = [column for file in event_files for column in file.columns]
+            by = "the column position" if "position" in seen else "the rows"
+            columns = ", ".join(dict.fromkeys(seen))
+            log.warning("%s: no times, as a file lacks occurred_at; the order is that of %s. Saw %s", name, by, columns)
         weights = default_kind_weights()
         everything, bad_items = clean_items(item_files)
         catalogue = {item.item_id for item in everything}
