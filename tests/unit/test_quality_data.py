@@ -117,6 +117,22 @@ def test_events_of_items_outside_the_catalogue_are_refused_as_in_ingest(tmp_path
     assert (data.item_ids, len(data.ledger), data.rejected) == (["a", "b", "c"], 12, 0)
 
 
+def test_a_folder_of_other_names_is_told_how_to_name_its_files(tmp_path: Path) -> None:
+    folder = write(tmp_path, ITEMS, EVENTS, "csv")
+    for old, new in (("items", "products"), ("events", "clicks")):
+        (folder / f"{old}.csv").rename(folder / f"{new}.csv")
+    with pytest.raises(InputError, match=r"clicks\.csv: .* Fix: .* name the files items\.\* and events\.\*"):
+        QualityData.load(folder)
+
+
+def test_times_of_another_type_are_told_how_to_be_written(tmp_path: Path) -> None:
+    folder = write(tmp_path, ITEMS, [event | {"occurred_at": 1_700_000_000} for event in EVENTS], "parquet")
+    with pytest.raises(
+        InputError, match=r"occurred_at, saw the type int64\. Fix: write it as a timestamp of UTC, or as text"
+    ):
+        QualityData.load(folder)
+
+
 def test_one_id_with_two_contents_is_refused_as_in_ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = [event | {"event_id": "one"} for event in EVENTS[:2]]
     with pytest.raises(InputError, match="saw 1 of 2, most often: event_id seen twice with different content"):

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from nearline.errors import InputError
 
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+NAMES = ("items", "events")
+"""In a folder of both, the files or folders named so are one and the other."""
 HEAD_LINES = 100
 """Lines of a JSON Lines file that are looked at for its columns; an optional one may be missing from some."""
 
@@ -80,7 +82,7 @@ def find_files(place: Path, subject: Subject) -> list[Path]:
         and path.is_file()
         and not any(part.startswith(("_", ".")) for part in path.relative_to(place).parts)
     ]
-    named = [path for path in found if path.relative_to(place).parts[0].split(".")[0] in ("items", "events")]
+    named = [path for path in found if path.relative_to(place).parts[0].split(".")[0] in NAMES]
     if named:
         found = [path for path in named if path.relative_to(place).parts[0].split(".")[0] == f"{subject.name}s"]
     if not found:
@@ -110,7 +112,7 @@ def inspect(path: Path, digest: str, subject: Subject) -> InputFile:
     if missing:
         raise InputError(
             f"{path}: expected the columns {', '.join(subject.required)}; {', '.join(missing)} missing, saw "
-            f"{', '.join(columns)[:300]}.{_separator_hint(form, columns)}"
+            f"{', '.join(columns)[:300]}.{_columns_fix(path, form, columns)}"
         )
     for name in subject.columns:
         if form == "parquet" and name in columns:
@@ -153,14 +155,17 @@ def _json_columns(path: Path) -> dict[str, str]:
                 columns |= dict.fromkeys(row, "text")
     if not columns:
         raise InputError(
-            f"{path}: expected JSON Lines, one object a line; none of the first {HEAD_LINES} lines is one."
+            f"{path}: expected JSON Lines, one object a line; none of the first {HEAD_LINES} lines is one. "
+            "Fix: write each object on a line of its own, without a list around them."
         )
     return columns
 
 
-def _separator_hint(form: str, columns: Mapping[str, str]) -> str:
+def _columns_fix(path: Path, form: str, columns: Mapping[str, str]) -> str:
     if form != "csv" or len(columns) != 1:
-        return " Fix: rename or add them."
+        named = any(part.split(".")[0] in NAMES for part in path.parts)
+        apart = "" if named else "; in a folder of items and events, name the files items.* and events.*"
+        return f" Fix: rename or add them{apart}."
     header = next(iter(columns))
     found = max(";\t|", key=header.count)
     name = {"\t": "a tab"}.get(found, f"'{found}'")
@@ -170,11 +175,13 @@ def _separator_hint(form: str, columns: Mapping[str, str]) -> str:
 def _check_type(path: Path, name: str, seen: str) -> None:
     text = seen in ("string", "large_string", "string_view", "null") or "values=string" in seen
     number = seen.startswith(("int", "uint", "float", "double", "decimal")) and seen != "int96"
+    how = "convert it"
     if name == "occurred_at":
         fine, wanted = (
             text or seen == "int96" or (seen.startswith("timestamp") and "tz=" in seen),
             "a time with its zone",
         )
+        how = "write it as a timestamp of UTC, or as text such as 2026-11-01T12:00:00Z"
     elif name in ("value", "position"):
         fine, wanted = text or number, "a number"
     elif name == "is_active":
@@ -184,4 +191,4 @@ def _check_type(path: Path, name: str, seen: str) -> None:
     else:
         fine, wanted = text, "text"
     if not fine:
-        raise InputError(f"{path}: expected {wanted} in the column {name}, saw the type {seen}. Fix: convert it.")
+        raise InputError(f"{path}: expected {wanted} in the column {name}, saw the type {seen}. Fix: {how}.")
