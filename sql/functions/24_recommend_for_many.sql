@@ -81,19 +81,20 @@ as $$
 declare
     left_out constant text[] := nearline_data._left_out(exclude, item_kinds, seen_kinds);
     version constant integer := nearline_data._version(as_of_model);
-    people text[] := array(select distinct u.id from unnest(for_users) as u (id) where u.id is not null);
-    spread text[];
+    people text[];
+    known text[];
 begin
     if cardinality(for_users) > 10000 then
         raise exception 'for_users has % ids, expected at most 10000', cardinality(for_users)
             using errcode = '54000', hint = 'Ask in several calls; they may run side by side.';
     end if;
+    people := array(select distinct u.id from unnest(for_users) as u (id) where u.id is not null);
     perform '[0]'::public.vector;  -- processes started later know what is set for searches only if this one does
     if cardinality(people) >= 100 then  -- for fewer, to start processes takes longer than they save
-        spread := array(
+        known := array(
             select v.user_id from nearline_data.user_interest v where v.model_version = version and v.user_id = any (people)
         );
-        people := array(select u.id from unnest(people) as u (id) except select s.id from unnest(spread) as s (id));
+        people := array(select u.id from unnest(people) as u (id) except select s.id from unnest(known) as s (id));
         return query
         select (m.list).*
         from (
@@ -104,7 +105,7 @@ begin
                      , strategy, with_reasons
                    ) as list
             from nearline_data.user_interest v
-            where v.model_version = version and v.user_id = any (spread)
+            where v.model_version = version and v.user_id = any (known)
             offset 0  -- a fence: one call a person, not one a column
         ) m
         order by 1, 2;
