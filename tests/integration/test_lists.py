@@ -348,21 +348,21 @@ def test_many_are_divided_among_processes(settings: Settings, connection: Connec
         owner.execute("analyze nearline_data.user_interest")
     record(connection, "newcomer", "baking-page-1")
 
-    def launched() -> int:
-        connection.execute("select pg_stat_force_next_flush()")
-        (count,) = connection.execute(
+    def launched(asked: Connection) -> int:
+        asked.execute("select pg_stat_force_next_flush()")  # else within a second, or when it ends
+        (count,) = asked.execute(
             "select parallel_workers_launched from pg_stat_database where datname = current_database()"
         ).fetchone() or (0,)
         return int(count)
 
-    before = launched()
+    before = launched(connection)
     with connect(settings, autocommit=True) as fresh:
         fresh.add_notice_handler(lambda said: pytest.fail(said.message_primary or ""))
         rows = fresh.execute(
             "select user_id, list_position, item_id from nearline.recommend_for_many(%s, 3)", (["newcomer", *known],)
         ).fetchall()
         assert fresh.execute("show hnsw.ef_search").fetchone() == ("100",)
-    assert launched() > before
+        assert launched(fresh) > before
     assert [row[:2] for row in rows] == [(user, place) for user in [*known, "newcomer"] for place in (1, 2, 3)]
     for user in ("u0", "u99", "newcomer"):
         assert [row[2] for row in rows if row[0] == user] == items_of(connection, "recommend(%s, 3)", user)
