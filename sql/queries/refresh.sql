@@ -116,8 +116,13 @@ where e.transaction_id = %(transaction)s::text::xid8
 
 -- stored_positions --
 select u.user_id, u.position::text
-from nearline_data.user_interest u
-where u.model_version = %(model_version)s and u.user_id = any (%(users)s);
+from unnest(%(users)s::text[]) as n (user_id)
+cross join lateral (
+    select v.user_id, v.position
+    from nearline_data.user_interest v
+    where v.model_version = %(model_version)s and v.user_id = n.user_id
+    offset 0  -- a fence: as many looks into an index; to divide them among processes takes longer than they do
+) u;
 
 -- plan_histories --
 -- For this transaction: a person's newest events are read backwards along the index, partition by partition, until there
