@@ -21,7 +21,7 @@ SPACE: dict[str, BaseDistribution] = {
     "behaviour.learning_rate": FloatDistribution(3e-4, 3e-3, log=True),
     "behaviour.projection_rate": FloatDistribution(0.05, 1.0, log=True),
     "behaviour.residual_rate": FloatDistribution(1.0, 20.0, log=True),
-    "behaviour.weight_decay": FloatDistribution(1e-3, 0.1, log=True),
+    "behaviour.weight_decay": FloatDistribution(1e-3, 1.0, log=True),
     "behaviour.residual_dropout": FloatDistribution(0.0, 0.6),
     "behaviour.average_steps": IntDistribution(50, 1000, log=True),
     "shape.layers": IntDistribution(1, 4),

@@ -132,5 +132,23 @@ def test_half_precision_takes_nearly_the_same_steps(block: str, monkeypatch: pyt
     assert loss() != full
 
 
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_a_pass_forgets_as_much_in_many_steps_as_in_one(batch: int) -> None:
+    """Of the residual of an item that nobody touches there is what is not forgotten."""
+    ledger = tiny_models.small_world(people=12)
+    lessons = Lessons.of(ledger)
+    texts = np.ones((len(ledger.items) + 1, 16), np.float32)
+    model = BehaviourModel(BehaviourConfig(text_width=16, kind_count=len(ledger.kinds), history_length=20))
+    residuals = np.ones((len(texts), LATENT), np.float32)
+    plan = BehaviourTraining(batch=batch, weight_decay=0.1, residual_rate=2.0)
+    trainer = BehaviourTrainer(model, texts, np.ones((len(ledger.queries), 16), np.float32), residuals, plan)
+    lessons.trends.tables = np.pad(lessons.trends.tables, ((0, 0), (0, 1), (0, 0)))
+    for passes in (1, 2):
+        trainer.epoch(lessons)
+        np.testing.assert_allclose(
+            trainer.weights.residuals[-1].detach().numpy(), np.exp(-0.1 * 2.0 * passes), rtol=1e-3
+        )
+
+
 def test_without_a_gpu_nobody_says_how_busy_it_is() -> None:
     assert gpu_utilisation(torch.device("cpu")) is None

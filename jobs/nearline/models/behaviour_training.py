@@ -11,6 +11,7 @@ Juditsky, 1992).
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,7 @@ class BehaviourTrainer:
                 {"params": network, "lr": config.learning_rate},
                 {"params": model.projection.parameters(), "lr": config.learning_rate * config.projection_rate},
                 {"params": [self.weights.residuals], "lr": config.learning_rate * config.residual_rate},
-            ],
-            weight_decay=config.weight_decay,
+            ]
         )
 
     def epoch(self, lessons: Lessons) -> float:
@@ -88,8 +88,9 @@ class BehaviourTrainer:
         trends = torch.from_numpy(lessons.trends.tables).to(self.device)
         drawn = lessons.draw(self.random)
         total, count = 0.0, 0
-        self._begin_pass()
-        for rows in lessons.batches(self.weights.model.config.history_length, self.config.batch, self.random):
+        batches = list(lessons.batches(self.weights.model.config.history_length, self.config.batch, self.random))
+        self._begin_pass(len(batches))
+        for rows in batches:
             targets = drawn.grid(rows)
             if not (targets >= 0).any():
                 continue
@@ -108,8 +109,12 @@ class BehaviourTrainer:
         self.weights.eval()
         return total / max(count, 1)
 
-    def _begin_pass(self) -> None:
+    def _begin_pass(self, steps: int) -> None:
         self.weights.train()
+        for group in self.optimiser.param_groups:
+            # AdamW takes rate * weight_decay off each weight in each step.
+            forgotten = self.config.weight_decay * group["lr"] / self.config.learning_rate
+            group["weight_decay"] = -math.expm1(-forgotten / max(steps, 1)) / group["lr"] if group["lr"] else 0.0
         self.gpu_utilisation = []
         if self.processes > 1 or self.device.type == "cuda":
             # `state` keeps the random numbers of one process's CPU: others begin each pass from what all know.
