@@ -69,7 +69,7 @@ class BehaviourTraining:
     #: What a pass forgets: it leaves exp(-weight_decay) of the network's weights, and less of those with a higher rate.
     #: AdamW's own counts steps, of which more data have more: the same for all would have one data set forget in a pass
     #: what another keeps for five (Wang and Aitchison 2024, arXiv 2405.13698).
-    weight_decay: float = _number(0.08, 0.0, 10.0)
+    weight_decay: float = _number(0.04, 0.0, 10.0)
     #: Chance that an item goes without its residual in a step, so that its text carries a share.
     residual_dropout: float = _number(0.3, 0.0, 1.0)
     #: Steps over which weights are averaged.
