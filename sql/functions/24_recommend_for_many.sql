@@ -77,6 +77,7 @@ returns table (
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
 declare
     left_out constant text[] := nearline_data._left_out(exclude, item_kinds, seen_kinds);
@@ -89,11 +90,13 @@ begin
             using errcode = '54000', hint = 'Ask in several calls; they may run side by side.';
     end if;
     people := array(select distinct u.id from unnest(for_users) as u (id) where u.id is not null);
-    perform '[0]'::public.vector;  -- processes started later know what is set for searches only if this one does
-    if cardinality(people) >= 100 then  -- for fewer, to start processes takes longer than they save
+    perform '[0]'::public.vector;  -- loads pgvector: processes take over its settings only from a session that has it
+    if cardinality(people) >= 100 then
         known := array(
             select v.user_id from nearline_data.user_interest v where v.model_version = version and v.user_id = any (people)
         );
+    end if;
+    if cardinality(known) >= 100 then  -- for fewer, to start processes takes longer than they save
         people := array(select u.id from unnest(people) as u (id) except select s.id from unnest(known) as s (id));
         return query
         select (m.list).*
@@ -120,5 +123,5 @@ begin
 end
 $$;
 comment on function nearline.recommend_for_many is
-'A list for each of many people, for mails and exports; all from one snapshot and one model version. for_users: at most 10000, each once; 100 or more are divided among as many processes as max_parallel_workers_per_gather allows. Reasons are left out unless with_reasons is true. Each list has a request_id of its own; the other arguments and columns are those of nearline.recommend.
+'A list for each of many people, for mails and exports; all from one snapshot and one model version. for_users: at most 10000, each once; a list comes in one piece, the people in no certain order. 100 or more who have an interest vector are divided among this process and as many more as max_parallel_workers_per_gather allows. Reasons are left out unless with_reasons is true. Each list has a request_id of its own; the other arguments and columns are those of nearline.recommend.
   select * from nearline.recommend_for_many(for_users => array[''u42'', ''u43''], max_items => 5);';

@@ -1,11 +1,7 @@
--- Whether a text was read before is told by the text itself (the kept text vectors), so nothing asks for its hash.
+-- A column that nothing reads, and people who are divided among processes.
 set local role nearline_owner;
 
-alter table nearline_data.item drop column content_hash;
-
-comment on column nearline_data.item.image_uri is 'Address of a picture, as it was loaded; no function of the contract returns it.';
-
--- As _create_version_partitions does for versions to come: nearline.recommend_for_many divides people among processes.
+-- As _create_version_partitions does for versions to come.
 do $$
 declare
     part regclass;
@@ -15,3 +11,9 @@ begin
     end loop;
 end
 $$;
+
+comment on column nearline_data.item.image_uri is 'Address of a picture, as it was loaded; no function of the contract returns it.';
+
+-- Last, as nobody reads the catalogue until the transaction ends. Whether a text was read before is told by the text
+-- itself (the kept text vectors), so nothing asks for its hash.
+alter table nearline_data.item drop column content_hash;

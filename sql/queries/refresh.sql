@@ -121,7 +121,7 @@ cross join lateral (
     select v.user_id, v.position
     from nearline_data.user_interest v
     where v.model_version = %(model_version)s and v.user_id = n.user_id
-    offset 0  -- a fence: as many looks into an index; to divide them among processes takes longer than they do
+    offset 0  -- a fence: a look into the index for each person; processes to share them take longer to start
 ) u;
 
 -- plan_histories --

@@ -157,13 +157,16 @@ def test_nothing_to_read_is_told_apart_from_too_little(tmp_path: Path) -> None:
         QualityData.load(write(tmp_path, gone, EVENTS, "csv"))
 
 
-def test_a_quote_that_nobody_closes_is_named_by_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [2, 8])
+def test_a_quote_that_nobody_closes_is_named_by_its_line(tmp_path: Path, line: int) -> None:
     folder = write(tmp_path, ITEMS, EVENTS * 500, "csv")
     path = folder / "events.csv"
     lines = path.read_text().splitlines()
-    lines[7] = f'"{lines[7]}'
+    lines[line - 1] = f'"{lines[line - 1]}'
     path.write_text("\n".join(lines))
-    with pytest.raises(InputError, match=r"events\.csv: the row of line 8 cannot be read .* Fix: close the quote"):
+    with pytest.raises(
+        InputError, match=rf"events\.csv: the row of line {line} cannot be read .* Fix: close the quote"
+    ):
         QualityData.load(folder)
 
 

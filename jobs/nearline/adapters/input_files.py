@@ -163,7 +163,7 @@ def _json_columns(path: Path) -> dict[str, str]:
 
 def _columns_fix(path: Path, form: str, columns: Mapping[str, str]) -> str:
     if form != "csv" or len(columns) != 1:
-        named = any(part.split(".")[0] in NAMES for part in path.parts)
+        named = any(part.split(".")[0] in NAMES for part in path.parts[-2:])
         apart = "" if named else "; in a folder of items and events, name the files items.* and events.*"
         return f" Fix: rename or add them{apart}."
     header = next(iter(columns))

@@ -42,6 +42,7 @@ class TextTraining:
     #: The usual value for unit vectors; 1 / 20.
     temperature: float = _number(0.05, 0.001, 1.0)
     learning_rate: float = _number(5e-5, 1e-8, 0.1)
+    #: AdamW's own, for each step.
     weight_decay: float = _number(0.01, 0.0, 1.0)
     #: Share of the steps in which the learning rate rises; it falls linearly after that.
     warm_up: float = _number(0.1, 0.0, 1.0)
@@ -67,8 +68,8 @@ class BehaviourTraining:
     #: and one of a residual moves one item, which few steps see.
     residual_rate: float = _number(5.0, 0.0, 1000.0)
     #: What a pass forgets: it leaves exp(-weight_decay) of the network's weights, and less of those with a higher rate.
-    #: AdamW's own counts steps, of which more data have more: the same for all would have one data set forget in a pass
-    #: what another keeps for five (Wang and Aitchison 2024, arXiv 2405.13698).
+    #: AdamW's own is for each step: with one value for all, data of more steps would forget more in each pass (Wang and
+    #: Aitchison 2024, arXiv 2405.13698).
     weight_decay: float = _number(0.04, 0.0, 10.0)
     #: Chance that an item goes without its residual in a step, so that its text carries a share.
     residual_dropout: float = _number(0.3, 0.0, 1.0)

@@ -41,7 +41,8 @@ UNMET_ITEMS = 20
 """Where nobody has met fewer items than this, the window cannot say what offering such costs: they get what a mean item
 gets."""
 UNMET_ROWS = 100
-"""With fewer rows in the window nothing is given up for what nobody has met: the share above would be chance."""
+"""With fewer rows in the window nothing is moved up that nobody has met: a loss of so small a share would not be told
+from chance."""
 UNSEEN_OFFSETS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """What may be added to the score of an item that nobody met, in parts of the usual spread of scores."""
 

@@ -88,7 +88,10 @@ class QualityData:
         events, times, bad_events = (clean_events if timed else ordered_events)(event_files, weights, catalogue)
         items = [item for item in everything if item.is_active]
         if not items:
-            raise InputError(f"{name}: expected active items, saw {len(everything)} that are not. Fix: see is_active.")
+            raise InputError(
+                f"{name}: expected active items, saw {len(everything)} that are not. "
+                "Fix: set is_active to true for what may be recommended."
+            )
         ledger = make_ledger(
             event_ids=[event.event_id for event in events],
             user_ids=[event.user_id for event in events],

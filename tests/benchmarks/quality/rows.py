@@ -44,6 +44,7 @@ def _parquet(path: Path, wanted: list[str]) -> Iterator[Row]:
 def _csv(path: Path, wanted: list[str]) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.DictReader(file)
+        _ = reader.fieldnames  # reads the header, or the first row would seem to begin on its line
         while True:
             line = reader.line_num + 1  # on which the row begins; a quote that nobody closes takes in those that follow
             try:
