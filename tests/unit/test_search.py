@@ -92,7 +92,7 @@ def test_the_search_finds_what_is_better_and_gives_up_on_what_is_not() -> None:
         return 0.5 - abs(plan.shape.dropout - 0.4) + 0.01 * step
 
     def run(seed: int) -> tuple[Search, list[BehaviourShape]]:
-        search, tried = Search(TrainingPlan(), seed), []
+        search, tried = Search(TrainingPlan().changed({"shape.dropout": 0.2}), seed), []
         for _ in range(30):
             trial = search.next()
             tried.append(trial.plan.shape)
