@@ -19,7 +19,7 @@ from nearline.errors import ModelError
 from nearline.models.interest_model import InterestModel
 from nearline.models.process_group import is_first, process_count, wait_for_all
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
-from nearline.models.training import train_interest_model
+from nearline.models.training import may_continue, shape_of, train_interest_model
 from nearline.models.training_data import VALIDATION_ROWS, TrainingData, text_pairs
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
@@ -61,7 +61,9 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
     champion = start_from(champion_folder, settings.text_model, data.end)
     facts = {f"data.{name}": snapshot.facts[name] for name in ("items", "events", "digest", "cut_time")}
     facts |= {f"code.{name}": value for name, value in code_identity().items()}
-    facts |= {"text.model": settings.text_model, "text.pairs": len(data.pairs), "warm_start": champion is not None}
+    facts |= {"text.model": settings.text_model, "text.pairs": len(data.pairs)}
+    goes_on = champion is not None and may_continue(champion, shape_of(data, plan, champion.text.width), data)
+    facts |= {"warm_start.text": champion is not None, "warm_start.behaviour": goes_on}
     facts |= plan.named() | {"processes": process_count()}
     tracked = TrainingFigures(TrainingRun.of_training(settings, name, facts)) if is_first() else None
     text_model = champion.text if champion else TextModel.load(text_model_folder(settings.text_model))

@@ -3,7 +3,7 @@ returns text[]
 language sql volatile
 set search_path = pg_catalog, pg_temp
 return array(
-    select distinct coalesce(nullif(a.application_name, ''), a.backend_type, 'a prepared transaction')
+    select distinct coalesce(nullif(a.application_name, ''), a.backend_type, case when k.pid is null then 'a prepared transaction' else 'a session' end)
            || coalesce(' of ' || a.usename, '') || coalesce(', process ' || k.pid, '')
     from pg_locks k
     left join pg_stat_activity a on a.pid = k.pid
@@ -46,8 +46,8 @@ as $$
 begin
     -- Nobody who reads or writes minds this lock, and an autovacuum gives way to it.
     perform nearline_data._wait_briefly(partition_name, 'lock table nearline_data.%I in share update exclusive mode', '5s');
-    -- For the parent and for the partition. Under the second after which Postgres ends somebody to solve a deadlock.
-    perform nearline_data._wait_briefly(partition_name, 'drop table nearline_data.%I', '800ms');
+    -- For the parent and for the partition, each, and all who come meanwhile wait too: a list takes a few milliseconds.
+    perform nearline_data._wait_briefly(partition_name, 'drop table nearline_data.%I', '200ms');
 end
 $$;
-comment on function nearline_data._drop_partition is 'Drops a partition if that keeps others waiting for less than two seconds; otherwise an error, and nothing dropped.';
+comment on function nearline_data._drop_partition is 'Drops a partition if that keeps others waiting for less than half a second; otherwise an error, and nothing dropped.';

@@ -21,13 +21,17 @@ begin
             using errcode = '22023', hint = 'For people who are not logged in use the id of their session.';
     end if;
     if not exists (select from nearline_data.event_kind k where k.kind = event_kind) then
-        raise exception 'event_kind is %, expected one of: %', coalesce(quote_literal(event_kind), 'null')
+        raise exception 'event_kind is %, expected one of: %', coalesce(quote_literal(left(event_kind, 100)), 'null')
           , (select string_agg(k.kind, ', ' order by k.kind) from nearline_data.event_kind k)
             using errcode = '22023', hint = 'To add a kind, insert it into nearline_data.event_kind with its weight.';
     end if;
     if on_item is null and coalesce(with_text, '') = '' then
         raise exception 'a % needs on_item, with_text or both', event_kind
             using errcode = '22023', hint = 'A search has its query in with_text; everything else names its item in on_item.';
+    end if;
+    if '' in (on_item, with_id) then
+        raise exception '% is '''', expected an id or null', case when on_item = '' then 'on_item' else 'with_id' end
+            using errcode = '22023', hint = 'Leave out what there is no id of.';
     end if;
     if length(with_text) > 10000 then
         raise exception 'with_text has % characters, expected at most 10000', length(with_text)
@@ -77,10 +81,15 @@ begin
         values (id, of_user, on_item, event_kind, nullif(with_text, ''), with_value, with_attributes, at)
         on conflict do nothing;
     end;
+    if not found and exists (select from nearline_data.event e where e.event_id = id and e.occurred_at = at and e.user_id <> of_user) then
+        raise exception 'with_id % of % is an event of another person than %', quote_literal(id), at, quote_literal(of_user)
+            using errcode = '22023', hint = 'Give each event an id of its own, such as gen_random_uuid(). Nothing was recorded.';
+    end if;
     return id;
 end
 $$;
 comment on function nearline.record_event is
-'Records what a person did; returns the event''s id. A retry with with_id is safe: the same id and happened_at again change nothing, and without happened_at neither does an id that the person has, whatever its time. Thousands of events in one transaction: send happened_at too, as each id without it takes a lock. At most: 500 characters an id, 10000 of with_text, 100000 of with_attributes in 20 levels.
+'Records what a person did; returns the event''s id. of_user: who, or the id of a session. event_kind: a row of nearline_data.event_kind. on_item: with which item; null only with with_text. with_text: what was typed or written. with_value: a rating, an amount or a quantity; that of a conversion is its revenue. happened_at: null for now. with_attributes: anything else, kept as it is.
+A retry with with_id is safe: the same id and happened_at again change nothing, and without happened_at neither does an id that the person has, whatever its time. Thousands of events in one transaction: send happened_at too, as each id without it takes a lock. At most: 500 characters an id, 10000 of with_text, 100000 of with_attributes in 20 levels.
   select nearline.record_event(of_user => ''u42'', event_kind => ''view'', on_item => ''page-7'');
   select nearline.record_event(of_user => ''u42'', event_kind => ''search'', with_text => ''light rain jacket'');';

@@ -29,9 +29,12 @@ begin
         raise exception 'shown_items is null, expected an array of item ids'
             using errcode = '22023', hint = 'Send an empty array where nothing was shown, or do not call.';
     end if;
-    if cardinality(shown_items) > 1000 then
-        raise exception 'shown_items has % items, expected at most 1000', cardinality(shown_items)
-            using errcode = '22023', hint = 'Record what the person saw, not what was fetched; more of a list may follow with the same request.';
+    perform nearline_data._check_list(
+        'shown_items', shown_items, 1000, 'Record what the person saw, not what was fetched; more of a list may follow with the same request.'
+    );
+    if '' = any (shown_items) then
+        raise exception 'shown_items has '''', expected ids of items'
+            using errcode = '22023', hint = 'Send the item_id that came with the list; for a place that showed none, null.';
     end if;
     if cardinality(at_positions) <> cardinality(shown_items) then
         raise exception 'at_positions has % numbers for % items', cardinality(at_positions), cardinality(shown_items)

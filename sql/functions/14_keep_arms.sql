@@ -8,7 +8,7 @@ declare
     begun timestamptz;
     total numeric;
 begin
-    select x.starts_at into begun from nearline_data.experiment x where x.name = changed;
+    select x.starts_at into begun from nearline_data.experiment x where x.name = changed for no key update;
     if begun < now() then  -- not where experiment and arms are made in one transaction
         raise exception 'experiment % has begun at %; its arms are fixed', quote_literal(changed), begun
             using errcode = '55000', hint = 'People would change sides. Set its ends_at to now() and make another experiment, with its arms in the same transaction.';

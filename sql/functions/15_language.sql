@@ -5,11 +5,11 @@ begin atomic
     -- Nobody says what a person reads: it is what most of the items that they touched of late are written in.
     select l.language
     from (
-        select split_part(i.language, '-', 1) as language, sum(r.decay) as decay
+        select lower(split_part(i.language, '-', 1) collate "C") as language, sum(r.decay) as decay
         from unnest(recent[:25]) r
         cross join lateral (select n.language from nearline_data.item n where n.item_id = r.item_id offset 0) i
         where r.weight > 0
-        group by split_part(i.language, '-', 1)
+        group by lower(split_part(i.language, '-', 1) collate "C")
         order by decay desc, language
         limit 1
     ) most

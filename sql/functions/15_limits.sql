@@ -18,11 +18,12 @@ comment on function nearline_data._check_list is 'Refuses an array that is no li
 
 create or replace function nearline_data._left_out(exclude text[], item_kinds text[], seen_kinds text[])
 returns text[]
-language plpgsql immutable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     hint constant text := 'Ask for less at once. What a person has touched is left out without being named.';
+    unknown text;
 begin
     if greatest(array_ndims(exclude), array_ndims(item_kinds), array_ndims(seen_kinds)) > 1
        or cardinality(exclude) > 10000 or greatest(cardinality(item_kinds), cardinality(seen_kinds)) > 100 then
@@ -30,10 +31,21 @@ begin
         perform nearline_data._check_list('item_kinds', item_kinds, 100, hint);
         perform nearline_data._check_list('seen_kinds', seen_kinds, 100, hint);
     end if;
+    if seen_kinds <> '{}' then
+        select k.kind into unknown
+        from unnest(seen_kinds) as k (kind)
+        where k.kind is not null and not exists (select from nearline_data.event_kind e where e.kind = k.kind)
+        limit 1;
+        if found then
+            raise exception 'seen_kinds has %, expected some of: %', quote_literal(left(unknown, 100))
+              , (select string_agg(e.kind, ', ' order by e.kind) from nearline_data.event_kind e)
+                using errcode = '22023', hint = 'Kinds of events, not of items: array[''purchase''].';
+        end if;
+    end if;
     return array_remove(exclude, null);
 end
 $$;
-comment on function nearline_data._left_out is 'The items of a call to leave out; refuses arrays that are too long for a call, or no lists.';
+comment on function nearline_data._left_out is 'The items of a call to leave out; refuses arrays that are too long for a call or no lists, and kinds of events that are none.';
 
 create or replace function nearline_data._check_json(argument text, content jsonb)
 returns void

@@ -89,7 +89,7 @@ begin atomic
                    select array_agg(e.item_id)
                    from event e
                    where e.item_id is not null
-                     and (seen_within is null or (seen_within > '0' and e.occurred_at > now() - seen_within))
+                     and (seen_within is null or (seen_within > '0' and e.occurred_at > now() - least(seen_within, '1000 years')))
                      and (seen_kinds is null or e.kind = any (seen_kinds))
                )
            )::nearline_data.person

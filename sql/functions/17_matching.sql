@@ -24,15 +24,19 @@ begin
         jsonb_typeof(matching -> 'language') <> 'array' or matching -> 'language' = '[]'
         or jsonb_path_exists(matching, 'strict $.language[*] ? (@.type() != "string")', '{}', true)
     ) then
-        raise exception 'matching ''language'' is %, expected a text or some texts', matching -> 'language'
+        raise exception 'matching ''language'' is %, expected a text or some texts', left((matching -> 'language')::text, 100)
             using errcode = '22023', hint = 'Such as {"language": ["en", "zh"]}.';
     end if;
     for attribute, wanted in select m.key, m.value from jsonb_each(matching - 'language') m loop
         if jsonb_typeof(wanted) = 'object' then
+            if wanted = '{}' then
+                raise exception 'matching % is {}, expected below, above, from or to', quote_literal(left(attribute, 100))
+                    using errcode = '22023', hint = 'Such as {"price": {"from": 10, "below": 50}}.';
+            end if;
             for bound, limited_by in select b.key, b.value from jsonb_each(wanted) b loop
                 if not operators ? bound or jsonb_typeof(limited_by) not in ('number', 'string') then
                     raise exception 'matching % has % of %, expected below, above, from or to with a number or a text'
-                        , quote_literal(attribute), quote_literal(bound), limited_by
+                        , quote_literal(left(attribute, 100)), quote_literal(left(bound, 100)), left(limited_by::text, 100)
                         using errcode = '22023', hint = 'Such as {"price": {"from": 10, "below": 50}}.';
                 end if;
                 conditions := conditions || format('$.%s %s %s', to_json(attribute), operators ->> bound, limited_by);
@@ -41,7 +45,7 @@ begin
             if jsonb_array_length(wanted) = 0 or exists (
                 select from jsonb_array_elements(wanted) v where jsonb_typeof(v.value) in ('object', 'array')
             ) then
-                raise exception 'matching % is %, expected some texts, numbers or booleans', quote_literal(attribute), wanted
+                raise exception 'matching % is %, expected some texts, numbers or booleans', quote_literal(left(attribute, 100)), left(wanted::text, 100)
                     using errcode = '22023', hint = 'A list means: any of these.';
             end if;
             conditions := conditions || (

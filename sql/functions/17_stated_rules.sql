@@ -22,7 +22,7 @@ begin atomic
          , case when s.attribute not in ('kind', 'language') then nearline_data._topic_path(s.attribute, s.value) end
          , null::integer
          -- All of it: two standard deviations of the person's scores over the catalogue.
-         , case when s.weight > -1 then (2 * abs(s.weight))::real end
+         , case when s.weight > -1 then greatest(2 * abs(s.weight), 1e-30)::real end
          , null::integer
          , null::text
          , 'you asked for more of ' || s.attribute || ': ' || s.value

@@ -29,6 +29,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     wanted constant integer := least(greatest(coalesce(max_items, 10), 0), 1000);
+    asked constant integer := greatest(coalesce(max_items, 10), 0);
     how_diverse constant double precision := coalesce(diversity, by_strategy.diversity);
     -- To be diverse, or to leave something to chance, is to choose among more.
     pool_size constant integer := case when how_diverse > 0 or by_strategy.exploration > 0 then least(5 * wanted + 20, 1000) else wanted end;
@@ -112,11 +113,12 @@ begin
             started := clock_timestamp();
         end if;
     end if;
-    if coalesce(cardinality(listing.pool), 0) < wanted then
+    if coalesce(cardinality(listing.pool), 0) < asked then
         listing.shortfall := format(
             '%s of %s: %s'
-          , coalesce(cardinality(listing.pool), 0), wanted
-          , case when of_version is null then 'no model is live, and only what is popular is offered'
+          , coalesce(cardinality(listing.pool), 0), asked
+          , case when cardinality(listing.pool) = wanted then 'a list has at most 1000 items'
+                 when of_version is null then 'no model is live, and only what is popular is offered'
                  when interest is null then 'nothing is known of the person or of newcomers, and only what is popular is offered'
                  else format(
                      'no other active item%s that the person has not seen%s'

@@ -10,7 +10,8 @@ begin atomic
           and e.item_id = to_item
     ), block as materialized (
         -- What is blocked for everybody: what a rule says of an audience or a strategy says nothing here.
-        select array_agg(i.item_id) filter (where i.item_id is not null) as items, nearline_data._any_of(array_agg(distinct r.path::text)) as path
+        select array_agg(i.item_id) filter (where i.item_id is not null) || nearline_data._left_out(null, similar_items.item_kinds, null) as items
+             , nearline_data._any_of(array_agg(distinct r.path::text)) as path
         from nearline_data._rules(null, null) r
         left join lateral unnest(r.item_ids) as i (item_id) on true
         where r.action = 'block'
@@ -19,7 +20,7 @@ begin atomic
         select nearline_data._near(
                    o.meaning || array_fill(0, array[8])::vector(8), o.model_version, item_kinds, null, null, b.items || to_item, b.path
                  , 2 * greatest(least(coalesce(max_items, 10), 1000), 0) + 200
-                 , case when b.path is null then 'quick' else 'thorough' end
+                 , 'thorough'
                ) as found
         from origin o
         cross join block b

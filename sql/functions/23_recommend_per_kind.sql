@@ -57,7 +57,11 @@ begin
     return query
     select k.kind, l.list_position, l.item_id, l.title, l.score, l.reason, version, person.as_of, person.events_folded
          , person.lag, request, used.name, l.shortfall
-    from unnest(coalesce(item_kinds, nearline_data._kinds())) with ordinality as k (kind, place)
+    from (
+        select n.kind, min(n.place) as place
+        from unnest(coalesce(item_kinds, nearline_data._kinds())) with ordinality as n (kind, place)
+        group by n.kind
+    ) k
     cross join lateral nearline_data._list(person, version, max_items, array[k.kind], matching, diversity, with_reasons, used) l
     order by k.place, l.list_position;
 end

@@ -85,10 +85,7 @@ declare
     people text[];
     known text[];
 begin
-    if cardinality(for_users) > 10000 then
-        raise exception 'for_users has % ids, expected at most 10000', cardinality(for_users)
-            using errcode = '54000', hint = 'Ask in several calls; they may run side by side.';
-    end if;
+    perform nearline_data._check_list('for_users', for_users, 10000, 'Ask in several calls; they may run side by side.');
     people := array(select distinct u.id from unnest(for_users) as u (id) where u.id is not null);
     perform '[0]'::public.vector;  -- loads pgvector: processes take over its settings only from a session that has it
     if cardinality(people) >= 100 then

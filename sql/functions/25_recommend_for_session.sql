@@ -13,6 +13,10 @@ begin
             , case jsonb_typeof(events) when 'array' then format('an array of %s', jsonb_array_length(events)) else coalesce(jsonb_typeof(events), 'null') end
             using errcode = '22023', hint = 'Oldest first, such as [{"kind": "view", "item_id": "page-7"}, {"kind": "search", "text": "rain jacket"}].';
     end if;
+    if jsonb_path_exists(events, 'strict $.**{21}') or length(events::text) > 1000000 then
+        raise exception 'events is nested deeper than 20 levels or has more than 1000000 characters'
+            using errcode = '54000', hint = 'Of each event kind, item_id and text are read: send no more, and of a text the beginning.';
+    end if;
     select e.value into wrong
     from jsonb_array_elements(events) e
     where jsonb_typeof(e.value) <> 'object'

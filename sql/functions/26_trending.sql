@@ -20,11 +20,11 @@ begin atomic
         select least(max(e.occurred_at), now()) as at from nearline_data.event e
     ), met as (
         select e.item_id, e.user_id
-             , bool_or(e.occurred_at > (select n.at from newest n) - within) as is_now
-             , bool_or(e.occurred_at <= (select n.at from newest n) - within) as is_before
+             , bool_or(e.occurred_at > (select n.at from newest n) - least(within, '1000 years')) as is_now
+             , bool_or(e.occurred_at <= (select n.at from newest n) - least(within, '1000 years')) as is_before
         from nearline_data.event e
         join nearline_data.event_kind k on k.kind = e.kind and k.weight > 0
-        where e.occurred_at > (select n.at from newest n) - 2 * within
+        where e.occurred_at > (select n.at from newest n) - 2 * least(within, '1000 years')
           and e.item_id is not null
         group by e.item_id, e.user_id
     ), counted as (
@@ -33,7 +33,8 @@ begin atomic
         group by m.item_id
     ), block as materialized (
         -- What is blocked for everybody: what a rule says of an audience or a strategy says nothing here.
-        select array_agg(n.item_id) filter (where n.item_id is not null) as items, nearline_data._any_of(array_agg(distinct r.path::text)) as path
+        select array_agg(n.item_id) filter (where n.item_id is not null) || nearline_data._left_out(null, trending.item_kinds, null) as items
+             , nearline_data._any_of(array_agg(distinct r.path::text)) as path
         from nearline_data._rules(null, null) r
         left join lateral unnest(r.item_ids) as n (item_id) on true
         where r.action = 'block'

@@ -52,7 +52,7 @@ begin
         from nearline_data.event d
         where d.user_id = for_user
           and d.item_id is not null
-          and (seen_within is null or (seen_within > '0' and d.occurred_at > now() - seen_within))
+          and (seen_within is null or (seen_within > '0' and d.occurred_at > now() - least(seen_within, '1000 years')))
           and (seen_kinds is null or d.kind = any (seen_kinds))
         group by d.item_id
         having min(d.event_id) = max(d.event_id)

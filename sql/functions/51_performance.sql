@@ -44,7 +44,7 @@ begin atomic
     ), shown as (
         select (a.shown_at at time zone 'UTC')::date as day, a.model_version, a.strategy, i.kind, i.is_active
              , a.user_id, a.item_id, a.clicked, a.converted, a.revenue
-        from nearline_data._attributed(since, until) a
+        from nearline_data._attributed(since, least(until, now() + interval '1 day')) a
         left join catalogue i on i.item_id = a.item_id
     ), counted as (
         select s.day, s.model_version, s.strategy, s.kind

@@ -24,7 +24,8 @@ grant usage on schema nearline_data to nearline_writer;
 revoke insert on nearline_data.event from nearline_writer;
 grant insert (event_id, user_id, item_id, kind, text, value, attributes, occurred_at) on nearline_data.event to nearline_writer;
 
-grant create on schema nearline_data to nearline_engine;  -- staging tables of loads
+-- Staging tables of loads. Never beside the functions: those resolve names when they run, and another of the same name could be taken.
+grant usage, create on schema nearline_load to nearline_engine;
 grant select, insert, update, delete on all tables in schema nearline_data to nearline_engine;
 revoke insert, update, delete on nearline_data.migration, nearline_data.promotion, nearline_data.live_version from nearline_engine;
 grant execute on all functions in schema nearline_data to nearline_engine;

@@ -10,13 +10,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 
 from nearline.adapters import embedded_postgres
 from nearline.adapters.migrations import deploy
 from nearline.adapters.postgres import Connection, connect
+from nearline.adapters.snapshot import read_snapshot, read_transitions
+from nearline.core.behaviour import run_starts
 from nearline.core.world import World
+from nearline.models.evaluation import Window
+from nearline.models.interest_model import InterestModel
+from nearline.models.judgement import Test as Judged
+from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
@@ -87,6 +94,38 @@ def test_the_day_is_published_with_its_judgement(day: Settings, database: Connec
     assert database.execute("select count(*) from nearline.promotions").fetchone() == (1,)
     everybody = database.execute("select count(distinct user_id) from nearline_data.event").fetchone()
     assert database.execute("select user_count from nearline.live_model").fetchone() == everybody
+
+
+def test_what_is_served_is_what_is_judged(day: Settings, database: Connection) -> None:
+    """The trained model by the code that judges it, and by SQL: the same lists of the whole catalogue.
+
+    Of people who wrote no comment: SQL serves the words of one too, which are judged as its item alone.
+    """
+    folder = RunFolder(day, "day-1")
+    snapshot, model = read_snapshot(folder.snapshot), InterestModel.load(folder.model)
+    ledger = snapshot.ledger
+    last = np.flatnonzero(np.diff(ledger.user, append=-1))
+    wrote = np.unique(ledger.user[ledger.kind == ledger.kinds.index("comment")])
+    chosen = last[~np.isin(ledger.user[last], wrote)][::5]  # some people, with all that they did
+    assert len(chosen) >= 5
+    now = Window(ledger, chosen, run_starts(ledger.user)[chosen], chosen + 1)
+    everything = np.ones(len(ledger), dtype=bool)
+    judged = Judged(now, float(ledger.time.max()) + 1.0, everything[: len(ledger.items)], everything)
+    texts, queries = model.text_vectors(snapshot.texts), model.text_vectors(ledger.queries)
+    table = read_transitions(folder.model / "transitions.parquet", snapshot.item_ids)
+    scores = np.concatenate(list(judged.served_scores(model, texts, queries, table)))
+    for user, row, met in zip(ledger.user[chosen], scores, now.known(), strict=True):
+        served = dict(
+            database.execute(
+                "select item_id, score from nearline.recommend(%s, 1000)", (ledger.users[user],)
+            ).fetchall()
+        )
+        expected = {snapshot.item_ids[item]: row[item] for item in np.flatnonzero(~met)}
+        assert served.keys() == expected.keys()
+        # The mean over the catalogue is the same for all items of a person; SQL leaves it out.
+        shift = np.array([served[item] - expected[item] for item in served])
+        assert np.ptp(shift) < 1e-4
+        assert list(served)[:10] == sorted(expected, key=lambda item: -expected[item])[:10]
 
 
 def test_the_withheld_item_is_recommended(day: Settings, database: Connection, world: World) -> None:

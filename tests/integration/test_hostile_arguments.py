@@ -43,6 +43,15 @@ BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "jsonb": st.one_of(json_values.map(json.dumps), deep),
     "uuid": st.uuids().map(str),
 }
+REQUEST = "6f6c1f0e-8c6e-4b43-9d53-0d7e0b6f0a11"
+SANE: dict[str, Any] = {
+    "for_user": "u", "of_user": "u", "to_user": "u", "for_users": ["u", "v"], "event_kind": "view", "on_item": ITEMS[0],
+    "to_item": ITEMS[0], "for_item": ITEMS[1], "topic": "kind: page", "weight": 0.5, "of_request": REQUEST,
+    "shown_items": ITEMS[:2], "events": json.dumps([{"kind": "view", "item_id": ITEMS[0]}]), "since": "2026-01-01Z",
+    "until": "now",
+}  # fmt: skip
+"""What a call that is meant well says; nothing for all other arguments. One that is wrong among these gets further than
+many at once."""
 REFUSALS = ("22", "54", "23")
 """Classes of SQLSTATE: data exception, limit exceeded, integrity constraint."""
 
@@ -60,7 +69,7 @@ def functions(settings: Settings, connection: Connection) -> list[tuple[str, lis
            cross join (values ('nearline_reader'), ('nearline_writer'), ('nearline_engine')) as r (role)
            where p.pronamespace = 'nearline'::regnamespace
              and has_function_privilege(r.role, p.oid, 'execute')
-             and (r.role <> 'nearline_engine' or p.proname = 'try_rules')"""
+             and (r.role <> 'nearline_engine' or p.proname in ('try_rules', 'erase_user'))"""
     ).fetchall()
     found = [(name, list(zip(names, types, strict=True)), role) for name, role, names, types in rows]
     assert len({name for name, _, _ in found}) >= 14
@@ -72,7 +81,11 @@ def functions(settings: Settings, connection: Connection) -> list[tuple[str, lis
 @given(data=st.data())
 def test_it_answers_or_says_the_fix(settings: Settings, functions: Any, data: st.DataObject) -> None:
     name, arguments, role = data.draw(st.sampled_from(functions))
-    chosen = {one: data.draw(st.one_of(st.none(), BY_TYPE[kind]), label=one) for one, kind in arguments}
+    hostile = st.integers(0, 2).map(lambda drawn: drawn == 0)
+    chosen = {
+        one: data.draw(st.one_of(st.none(), BY_TYPE[kind]) if data.draw(hostile) else st.just(SANE.get(one)), label=one)
+        for one, kind in arguments
+    }
     kinds = dict(arguments)
     call = ", ".join(f"{one} => %({one})s::{kinds[one]}" for one in chosen)
     with connect(settings, role=role, autocommit=True) as caller:
@@ -80,5 +93,5 @@ def test_it_answers_or_says_the_fix(settings: Settings, functions: Any, data: st
         try:
             caller.execute(f"select * from nearline.{name}({call})".encode(), chosen).fetchall()
         except psycopg.Error as problem:
-            if (problem.sqlstate or "")[:2] not in REFUSALS:
+            if (problem.sqlstate or "")[:2] not in REFUSALS or not problem.diag.message_hint:
                 raise

@@ -37,6 +37,7 @@ def first_reason(connection: Connection, user: str = "u") -> str:
         ("en-GB", f"because you viewed {TITLE}", f"you viewed {TITLE}"),
         ("tlh", f"because you viewed {TITLE}", f"you viewed {TITLE}"),
         ("de-AT", f"weil Sie {TITLE} angesehen haben", f"Sie haben {TITLE} angesehen"),
+        ("DE", f"weil Sie {TITLE} angesehen haben", f"Sie haben {TITLE} angesehen"),
         ("fr", f"parce que vous avez vu {TITLE}", f"vous avez vu {TITLE}"),
         ("es", f"porque ha visto {TITLE}", f"ha visto {TITLE}"),
         ("zh-Hans", f"因为您浏览过 {TITLE}", f"您浏览过 {TITLE}"),

@@ -70,6 +70,76 @@ def test_seen_kinds_have_a_limit(shop: Connection, call: str) -> None:
     assert caught.value.sqlstate == "54000"
 
 
+MANY = "array_fill('page'::text, array[101])"
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "said"),
+    [
+        ("recommend('u', seen_kinds => array['veiw'])", "22023", "seen_kinds has 'veiw', expected some of: cart, "),
+        (f"similar_items('hiking-page-1', item_kinds => {MANY})", "54000", "item_kinds has 101 entries"),
+        (f"trending({MANY})", "54000", "item_kinds has 101 entries, expected at most 100"),
+        ("recommend_for_many(array[array['u'], array['v']])", "22023", "for_users has 2 dimensions"),
+        ("recommend_for_session((repeat('[', 30) || repeat(']', 30))::jsonb)", "54000", "events is nested"),
+        ("recommend_for_session(jsonb_build_array(repeat('x', 1000001)))", "54000", "more than 1000000 characters"),
+        ("""recommend('u', matching => '{"price": {}}')""", "22023", "matching 'price' is {}, expected below, above"),
+        ("recommend('u', strategy => repeat('x', 1000000))", "22023", "strategy is 'xxx"),
+        ("""recommend('u', matching => '{"a": [["x"]]}')""", "22023", """matching 'a' is [["x"]], expected some"""),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_shortly(shop: Connection, call: str, code: str, said: str) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        shop.execute(f"select * from nearline.{call}")
+    assert (caught.value.sqlstate, bool(caught.value.diag.message_hint)) == (code, True)
+    assert said in str(caught.value.diag.message_primary)
+    assert len(str(caught.value.diag.message_primary)) < 500
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "recommend('u', seen_within => '100000 years')", "recommend_per_kind('u', seen_within => '100000 years')",
+        "plan('u', seen_within => 'infinity')", "explain('u', 'hiking-page-2', seen_within => '100000 years')",
+        "trending(within => '100000 years')", "performance_between('2026-01-01Z', '294276-12-31Z')",
+        "performance_between('2026-01-01Z', 'infinity')",
+    ],
+)  # fmt: skip
+def test_a_time_without_end_is_all_of_it(shop: Connection, call: str) -> None:
+    shop.execute(f"select * from nearline.{call}")
+
+
+def test_a_list_has_at_most_1000_items_and_says_so(shop: Connection) -> None:
+    shop.execute(
+        "insert into nearline_data.item (item_id, kind, title)"
+        " select 'more-' || n, 'item', n from generate_series(1, 1100) n"
+    )
+    shop.execute(
+        "insert into nearline_data.item_embedding (model_version, item_id, kind, vector)"
+        " select e.model_version, i.item_id, i.kind, e.vector from nearline_data.item i"
+        " cross join (select * from nearline_data.item_embedding limit 1) e where i.item_id like 'more-%'"
+    )
+    for asked, said in ((1000, {None}), (5000, {"1000 of 5000: a list has at most 1000 items"})):
+        rows = shop.execute("select shortfall from nearline.recommend('u', %s)", (asked,)).fetchall()
+        assert len(rows) == 1000
+        assert {shortfall for (shortfall,) in rows} == said
+    kinds = "select kind, list_position from nearline.recommend_per_kind('u', 2, array['page', 'item', 'page'])"
+    assert shop.execute(kinds).fetchall() == [("page", 1), ("page", 2), ("item", 1), ("item", 2)]
+
+
+def test_similar_items_are_found_behind_those_that_are_not_active(shop: Connection) -> None:
+    shop.execute(
+        "insert into nearline_data.item (item_id, kind, title, is_active) select 'old-' || n, 'page', n, false"
+        " from generate_series(1, 400) n"
+    )
+    shop.execute(
+        "insert into nearline_data.item_embedding (model_version, item_id, kind, vector)"
+        " select e.model_version, i.item_id, i.kind, e.vector from nearline_data.item i"
+        " cross join (select * from nearline_data.item_embedding where item_id = 'hiking-page-1') e"
+        " where i.item_id like 'old-%'"
+    )
+    assert len(shop.execute("select * from nearline.similar_items('hiking-page-1', 10)").fetchall()) == 10
+
+
 def test_nulls_among_what_is_left_out_are_nothing(shop: Connection) -> None:
     call = "select item_id from nearline.recommend('u', 30, exclude => %s)"
     left_out = shop.execute(call, ([None, ITEMS[1]],)).fetchall()
@@ -137,6 +207,14 @@ def test_copy_is_bound_too_and_new_months_as_well(settings: Settings, connection
                     ) as copy,
                 ):
                     copy.write_row(row)
+            with (
+                pytest.raises(psycopg.errors.CheckViolation, match="event_attributes_are_short"),
+                writer.cursor() as cursor,
+                cursor.copy(
+                    "copy nearline_data.event (event_id, user_id, kind, attributes, occurred_at) from stdin"
+                ) as copy,
+            ):
+                copy.write_row(("e", "u", "search", json.dumps({"a": "x" * 1_000_001}), at))
     assert connection.execute("select count(*) from nearline_data.event").fetchone() == (1,)
 
 

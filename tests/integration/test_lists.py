@@ -334,7 +334,7 @@ def test_lists_for_many_are_the_lists_of_each(connection: Connection) -> None:
         assert [row[1] for row in rows if row[0] == user] == items_of(connection, "recommend(%s, 3)", user)
     assert len({row[2] for row in rows}) == len({row[0] for row in rows})
     assert {row[3] for row in rows} == {None}
-    with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="10001 ids, expected at most 10000"):
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="10001 entries, expected at most 10000"):
         connection.execute("select * from nearline.recommend_for_many(array_fill('u'::text, array[10001]))")
 
 

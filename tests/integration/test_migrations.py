@@ -138,6 +138,72 @@ def test_a_writer_may_insert_what_an_event_says_and_nothing_else(settings: Setti
     assert set(may) == {("event", column, "insert") for column in columns}
 
 
+def test_grants_are_these_and_no_others(connection: Connection) -> None:
+    """The golden list: who may do what with which schema, table, view, sequence and function; columns are above."""
+    granted = connection.execute(
+        """
+        with granted as (
+            select 'schema' as of, n.nspname::text as name, n.nspowner as owner, n.nspacl as acl
+            from pg_namespace n where n.nspname like 'nearline%'
+            union all
+            select 'relation', c.relname, c.relowner, c.relacl
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname like 'nearline%' and c.relkind in ('r', 'p', 'v', 'm', 'S') and not c.relispartition
+            union all
+            select 'function', p.proname, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+            from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+            where n.nspname like 'nearline%'
+        )
+        select g.of, g.name, case a.grantee when 0 then 'public' else a.grantee::regrole::text end, a.privilege_type
+        from granted g cross join lateral aclexplode(g.acl) a
+        where a.grantee <> g.owner
+        """
+    ).fetchall()
+    held: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for of, name, role, privilege in granted:
+        held.setdefault((of, role.removeprefix("nearline_")), {}).setdefault(name, set()).add(privilege.lower())
+    functions = {role: set(held.pop(("function", role))) for role in ("reader", "writer", "engine")}
+    assert held.pop(("schema", "reader")) == {"nearline": {"usage"}}
+    assert held.pop(("schema", "writer")) == {"nearline": {"usage"}, "nearline_data": {"usage"}}
+    assert held.pop(("schema", "engine")) == {
+        "nearline": {"usage"}, "nearline_data": {"usage"}, "nearline_load": {"usage", "create"},
+    }  # fmt: skip
+    views = ["freshness", "live_model", "promotions", "versions", "performance"]
+    assert held.pop(("relation", "reader")) == {view: {"select"} for view in views}
+    everything = {"select", "insert", "update", "delete"}
+    less = {"migration": {"select"}, "promotion": {"select"}, "live_version": {"select"}}
+    less |= {"experiment": everything - {"update"}, "experiment_arm": everything - {"update"}}
+    tables = {
+        name
+        for (name,) in connection.execute(
+            "select relname::text from pg_class where relnamespace = 'nearline_data'::regnamespace"
+            " and relkind in ('r', 'p', 'v', 'm') and not relispartition"
+        )
+    }
+    assert held.pop(("relation", "engine")) == {table: less.get(table, everything) for table in tables}
+    assert held == {}, "to nobody else"
+    theirs = {
+        name
+        for (name,) in connection.execute(
+            "select proname::text from pg_proc where pronamespace = 'nearline_data'::regnamespace"
+        )
+    }
+    assert functions["engine"] == theirs | {"erase_user", "try_rules"}
+    assert not functions["reader"] & functions["writer"] - {"strategy_of"}
+
+
+def test_the_engine_puts_nothing_beside_the_functions(settings: Settings) -> None:
+    """A function of the owner would call one of the same name whose arguments fit better."""
+    with connect(settings, role="nearline_engine", autocommit=True) as engine:
+        for schema in ("nearline", "nearline_data"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                engine.execute(
+                    f"create function {schema}._version(as_of_model text) returns integer language sql return 1"
+                )
+        engine.execute("create table nearline_load.some (n integer)")
+        engine.execute("drop table nearline_load.some")
+
+
 @pytest.mark.parametrize("table", ["event", "user_interest", "item", "rejected_row", "exposure"])
 def test_a_reader_sees_no_table(settings: Settings, table: str) -> None:
     with (

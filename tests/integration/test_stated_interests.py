@@ -152,6 +152,13 @@ def test_what_cannot_be_meant_is_said_with_the_fix(
     assert shop.execute("select count(*) from nearline_data.stated_interest").fetchone() == (0,)
 
 
+def test_next_to_nothing_is_next_to_nothing(shop: Connection) -> None:
+    before = list_of(shop)
+    for weight in (5e-324, -1e-320):
+        say(shop, "theme: baking", weight)
+        assert dict(list_of(shop)) == pytest.approx(dict(before))
+
+
 def test_nobody_says_something_of_everything(shop: Connection) -> None:
     shop.execute("insert into nearline_data.stated_interest select 'u', 'a', n::text, 1 from generate_series(1, 100) n")
     with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="'u' has said something of 100 topics"):

@@ -169,7 +169,7 @@ def test_a_training_outlives_mlflow_and_a_cleared_one_gets_a_run_of_its_own(
     second = TrainingRun.named(day.settings, day.name)
     kept, fresh = (run.client.get_run(run.run_id) for run in (first, second))
     assert (kept.data.params["data.digest"], fresh.data.params["data.digest"]) == ("d", "of more events")
-    assert fresh.data.params.keys() == kept.data.params.keys() >= {"warm_start", "code.digest", "data.cut_time"}
+    assert fresh.data.params.keys() == kept.data.params.keys() >= {"warm_start.text", "code.digest", "data.cut_time"}
     assert (kept.info.status, fresh.info.status) == ("KILLED", "RUNNING")
     assert kept.data.tags["nearline.replaced_by"] == second.run_id
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,13 +138,18 @@ def test_only_the_newest_events_are_read(model: InterestModel) -> None:
     assert np.array_equal(model.interests([long]), model.interests([long.newest(20)]))
 
 
-def test_the_same_seed_gives_the_same_model(encoder: Path, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    data = tiny_models.training_data(tiny_models.small_world(people=12))
+@pytest.mark.parametrize(("threads", "batch"), [(1, 8), (2, 64)])
+def test_the_same_seed_gives_the_same_model(encoder: Path, tmp_path: Path, threads: int, batch: int) -> None:
+    """In steps of many rows two threads add up gradients, too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    data = tiny_models.training_data(LEDGER)
+    plan = replace(PLAN, behaviour=replace(PLAN.behaviour, batch=batch, epochs=2))
     first, second = (
-        train_interest_model(data, PLAN, TextModel.load(encoder), lambda values, step: None, tmp_path / str(number))
+        train_interest_model(data, plan, TextModel.load(encoder), lambda values, step: None, tmp_path / str(number))
         for number in (1, 2)
     )
+    torch.set_num_threads(before)
     assert np.array_equal(first.residuals, second.residuals)
 
 

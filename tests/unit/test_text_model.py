@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer, T5Config, T5Model
 
 import tiny_models
 from nearline.errors import ModelError
@@ -62,6 +63,21 @@ def test_every_vector_is_close_to_float32_and_in_its_place(encoder: Path, precis
     model = TextModel.load(encoder, precision=precision)
     shuffled = [TEXTS[row] for row in np.random.default_rng(1).permutation(len(TEXTS))]
     assert smallest_cosine(model.encode(shuffled), one_by_one(model, shuffled)) >= 0.99
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_of_a_model_that_also_writes_the_part_that_reads_is_taken(
+    encoder: Path, tmp_path: Path, precision: str
+) -> None:
+    """As of sentence-t5 and GTR."""
+    torch.manual_seed(0)
+    shape = T5Config(vocab_size=60, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2)
+    T5Model(shape).save_pretrained(tmp_path / "t5")
+    AutoTokenizer.from_pretrained(encoder).save_pretrained(tmp_path / "t5")
+    first = TextModel.load(tmp_path / "t5", precision="float32")
+    first.save(tmp_path / "saved")
+    model = TextModel.load(tmp_path / "saved", precision=precision)
+    assert smallest_cosine(model.encode(TEXTS), one_by_one(first, TEXTS)) >= 0.99
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

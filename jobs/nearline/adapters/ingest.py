@@ -88,7 +88,7 @@ def ingest(settings: Settings, subject: Subject, place: Path) -> Summary:
 
 def _query(name: str, staging: str | None = None) -> sql.SQL | sql.Composed:
     query = queries("ingest")[name]
-    return query.format(staging=sql.Identifier("nearline_data", staging)) if staging else query
+    return query.format(staging=sql.Identifier("nearline_load", staging)) if staging else query
 
 
 def _one(connection: Connection, query: str, staging: str | None = None, **parameters: object) -> object:
@@ -108,7 +108,7 @@ def _stage(settings: Settings, connection: Connection, subject: Subject, files: 
     columns = {"source": "text", "reason": "text", "content": "text", **fields_of(subject)}
     try:
         rows = checked_rows(spark, files, subject, kinds, datetime.now(UTC))
-        count = copy_to_postgres(rows, settings, f"nearline_data.{staging}", columns)
+        count = copy_to_postgres(rows, settings, f"nearline_load.{staging}", columns)
     except (PySparkException, Py4JJavaError) as problem:
         raise _explained(problem, files) from problem
     log.info("%d rows of %d files are staged", count, len(files))

@@ -39,12 +39,13 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input
             Columns user_id and events; events is a JSON array, oldest first, of objects with ``kind``,
             ``occurred_at`` (ISO 8601) and either ``text`` (a query) or ``item_id`` with ``item_text``, as made by
-            `nearline.core.item_text.item_text`.
+            `nearline.core.item_text.item_text`; a comment has both.
 
         Returns
         -------
         DataFrame
-            Columns user_id and interest, a list of 128 numbers; for a person without events a newcomer's.
+            Columns user_id and interest, a list of 128 numbers; for a person without events a newcomer's. Not scaled to
+            a catalogue, as those in Postgres are: that changes no order.
         """
         histories = [self._history(events) for events in model_input["events"]]
         interests = self.model.interests(histories)
@@ -56,6 +57,8 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             kinds = [event["kind"] for event in events]
             times = [datetime.fromisoformat(event["occurred_at"]).timestamp() for event in events]
             says = [event.get("item_text") or event["text"][:QUERY_CHARACTERS] for event in events]
+            comments = [row for row, event in enumerate(events) if event.get("item_text") and event.get("text")]
+            words = [events[row]["text"][:QUERY_CHARACTERS] for row in comments]
         except (ValueError, KeyError, TypeError) as problem:
             raise InputError(
                 "events: expected a JSON array of objects with kind, occurred_at and text or item_text, "
@@ -68,6 +71,8 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         ids = [event.get("item_id") or "" for event in events]
         # How an item is doing is no part of what a person did with it.
         vectors = self.model.item_vectors(ids, says, np.zeros((len(ids), TRENDS), np.float32))
+        if comments:  # as the nearline job reads them
+            vectors[comments] = (vectors[comments] + self.model.query_vectors(words)) / 2
         return History(vectors, kinds)
 
 

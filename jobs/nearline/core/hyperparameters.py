@@ -128,7 +128,8 @@ class TrainingPlan:
     def named(self) -> dict[str, Any]:
         """Every value by name, those too that are settings of their own."""
         parts = asdict(self)
-        return {f"{part}.{key}": value for part in PARTS for key, value in parts[part].items()}
+        found = {f"{part}.{key}": value for part in PARTS for key, value in parts[part].items()}
+        return found | {"history_length": self.history_length}
 
     def tunable(self) -> dict[str, Any]:
         """Values by name, of those that `changed` takes."""

@@ -147,7 +147,8 @@ class BehaviourTrainer:
 
         def vectors(items: np.ndarray) -> torch.Tensor:
             chosen = torch.from_numpy(items).to(self.device)
-            residuals = self.weights.residuals[chosen] * mask[chosen]
+            # Not residuals[chosen]: of that, several threads add up gradients of the same row in any order.
+            residuals = functional.embedding(chosen, self.weights.residuals) * mask[chosen]
             return self.weights.model.project(self.item_texts[chosen]) + residuals
 
         length = targets.shape[1] - 1

@@ -50,6 +50,7 @@ class PackedLinear(nn.Module):
         weight = linear.weight.detach().contiguous()
         self.packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self.bias: torch.Tensor | None = None if linear.bias is None else linear.bias.detach()
+        self.weight = torch.empty(0, dtype=weight.dtype)  # T5's blocks ask it for its type
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out)."""

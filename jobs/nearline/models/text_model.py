@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from nearline.core.batches import by_same_length
@@ -19,6 +19,8 @@ from nearline.models.fast_encoder import Precision, chosen_precision, fast_encod
 
 MAX_TOKENS = 64
 """Titles and the first sentences; twice as many tokens cost twice the time."""
+ALSO_WRITE = ("t5", "mt5", "umt5")
+"""Types of models of which only the part that reads is taken (sentence-t5, GTR)."""
 TOKENS_A_BATCH = 2048
 """Read together: more fall out of the cache of a core, fewer leave it waiting."""
 
@@ -56,7 +58,9 @@ class TextModel(torch.nn.Module):
         transformers_logging.disable_progress_bar()
         local = Path(folder).exists()
         try:
-            encoder = AutoModel.from_pretrained(str(folder), local_files_only=local)
+            shape = AutoConfig.from_pretrained(str(folder), local_files_only=local)
+            kind = AutoModelForTextEncoding if shape.model_type in ALSO_WRITE else AutoModel
+            encoder = kind.from_pretrained(str(folder), local_files_only=local)
             tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=local)
         except (OSError, ValueError) as problem:
             raise ModelError(

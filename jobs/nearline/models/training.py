@@ -123,12 +123,7 @@ def starting_model(
     data: TrainingData, plan: TrainingPlan, champion: InterestModel | None, text_width: int, item_texts: np.ndarray
 ) -> tuple[BehaviourModel, np.ndarray]:
     """Behaviour model and residuals (items, LATENT) to start from: the champion's, or new ones."""
-    shape = BehaviourConfig(
-        text_width=text_width,
-        kind_count=len(data.ledger.kinds),
-        history_length=plan.history_length,
-        **asdict(plan.shape),
-    )
+    shape = shape_of(data, plan, text_width)
     torch.manual_seed(plan.behaviour.seed)
     behaviour = BehaviourModel(shape)
     if champion and may_continue(champion, shape, data):
@@ -141,6 +136,14 @@ def starting_model(
     behaviour.start_from(torch.from_numpy(item_texts))
     behaviour.weigh_kinds(data.ledger.kind_weights)
     return behaviour, np.zeros((len(data.item_ids), LATENT), np.float32)
+
+
+def shape_of(data: TrainingData, plan: TrainingPlan, text_width: int) -> BehaviourConfig:
+    """How the behaviour model for these data is built."""
+    kinds = len(data.ledger.kinds)
+    return BehaviourConfig(
+        text_width=text_width, kind_count=kinds, history_length=plan.history_length, **asdict(plan.shape)
+    )
 
 
 def may_continue(champion: InterestModel, shape: BehaviourConfig, data: TrainingData) -> bool:

@@ -27,7 +27,7 @@ import torch
 if not __package__:  # run, not imported
     sys.path[:1] = [str(Path(__file__).resolve().parents[2])]  # not this folder: its names are common ones
 
-from benchmarks.quality import tracking
+from benchmarks.quality import contestants, tracking
 from benchmarks.quality.bootstrap import People
 from benchmarks.quality.data import QualityData
 from benchmarks.quality.nearline_model import training_data
@@ -209,18 +209,26 @@ def main(argv: list[str] | None = None) -> int:
     problem = successive(data.ledger, 7)
     if not data.ledger.queries:
         names = [name for name in names if name != "searches"]
+    plan = training_plan(replace(Settings.from_env(), seed=7, epochs=wanted.epochs))
+    report: dict[str, Any] = {
+        "data": {"name": data.name, "digest": data.digest},
+        "code": contestants.code(),
+        "settings": {**plan.named(), "text_model": Settings.from_env().text_model},
+        "rows": [],
+    }
     out = wanted.out or Settings.from_env().bench_folder / "quality" / data.name / "ablations.json"
     texts: Texts = {}
     whole = measure(data, problem, Without(), wanted.epochs, 7, texts)
     people = People(data.ledger.user[problem.validation.rows])
     warm = problem.inner_trained[problem.validation.targets]
-    rows = [_row("nothing", whole, whole, people, warm)]
+    report["rows"].append(_row("nothing", whole, whole, people, warm))
     for name in names:
         log.info("without %s", name)
-        rows.append(_row(name, measure(data, problem, PARTS[name], wanted.epochs, 7, texts), whole, people, warm))
+        found = measure(data, problem, PARTS[name], wanted.epochs, 7, texts)
+        report["rows"].append(_row(name, found, whole, people, warm))
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(rows, indent=1))
-    tracking.log_ablations(rows, data.name, out, Settings.from_env().mlflow_uri, out.parent)
+        out.write_text(json.dumps(report, indent=1))
+    tracking.log_ablations(report, out, Settings.from_env().mlflow_uri, out.parent)
     return 0
 
 

@@ -67,11 +67,16 @@ class Scores:
 
 
 def code() -> dict[str, str]:
-    """Version and digest of the package, and as ``peers`` the SHA-256 of the peers' Python files, in hex."""
+    """Version and digest of the package; of the Python files of ``peers`` and ``evaluation`` the SHA-256, in hex."""
+    folders = {"peers": RUN_PEER.parent, "evaluation": RUN_PEER.parent.parent}
+    return {**code_identity(), **{name: _digest(sorted(folder.glob("*.py"))) for name, folder in folders.items()}}
+
+
+def _digest(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(RUN_PEER.parent.glob("*.py")):
+    for path in files:
         digest.update(f"{path.name}\n".encode() + path.read_bytes())
-    return {**code_identity(), "peers": digest.hexdigest()}
+    return digest.hexdigest()
 
 
 def wanted_peers(text: str) -> list[str]:
@@ -92,7 +97,9 @@ def wanted_peers(text: str) -> list[str]:
 
 def run_ours(scores: Scores, score: Callable[[], None], *, again: bool) -> None:
     """Have nearline's own model write its scores, and those of its ablations."""
-    if scores.facts("nearline") is not None and not again:
+    if (kept := scores.facts("nearline")) is not None and not again:
+        if kept.get("code") != code():
+            log.warning("nearline: the scores that are there were made by other code than today's")
         log.info("nearline: scores of this problem are there (to make them again: --again nearline, or AGAIN=nearline)")
         return
     began, before, made_by = time.monotonic(), scores.written(), code()

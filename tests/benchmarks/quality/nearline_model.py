@@ -55,7 +55,7 @@ def score(data: QualityData, problem: Problem, folder: Path) -> None:
     items, queries = test.vectors(model, *texts)
     curves = freshness(problem.test, problem.trained, model, table, items, queries, problem.seed, timed=data.timed)
     facts = {
-        "settings": {**model.notes, **plan.named()},
+        "settings": {**model.notes, **plan.named(), "text_model": settings.text_model},
         "tried": figures,
         "validation_ndcg": max((found.get("validation_blend_ndcg", 0.0) for found in figures), default=0.0),
         "seconds": trained,

@@ -41,7 +41,7 @@ PROTOCOLS = {"successive": successive, "loo": leave_one_out}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run it all; 1 where another evaluator does not get the same figures."""
+    """Run it all; 1 where another evaluator fails, or does not get the same figures."""
     wanted = _arguments(argv)
     logging.getLogger().handlers[:] = []  # standard output is for figures
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -82,7 +82,8 @@ def main(argv: list[str] | None = None) -> int:
     _write(report, folder)
     publish("quality", list(figures(report)), folder)
     print(table(report), file=sys.stderr)
-    return int(bool(report["check"] and report["check"]["different"]))
+    found = report["check"]
+    return int(bool(found) and (found["different"] > 0 or not found["compared"]))
 
 
 def make_problem(data: QualityData, protocol: str, seed: int) -> Problem:
@@ -116,6 +117,7 @@ def frozen_vectors(data: QualityData, kept: Path) -> Any:
 def check(folder: Path, python: Path) -> dict[str, Any] | None:
     """What another evaluator says of predictions.parquet; None where there is none to ask."""
     if not python.exists():
+        log.warning("no other evaluator, as there is no %s. Fix: make .venv-peers/.installed", python)
         return None
     done = subprocess.run(
         [str(python), str(HERE / "check_predictions.py"), str(folder)], capture_output=True, text=True
@@ -123,8 +125,9 @@ def check(folder: Path, python: Path) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):
-        log.warning("no other evaluator: %s", done.stderr.strip().splitlines()[-1:])
-        return None
+        why = " ".join(done.stderr.strip().splitlines()[-1:])
+        log.error("the other evaluator failed: %s", why)
+        return {"evaluator": "ir-measures", "compared": 0, "different": 0, "failed": why}
     log.info("%s: %s", found["evaluator"], done.stderr.strip() or f"the same {found['compared']} figures")
     return found
 

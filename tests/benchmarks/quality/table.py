@@ -8,7 +8,7 @@ from typing import Any
 COLUMNS = (
     ("warm", "ndcg", "warm NDCG@10"),
     ("warm", "hr", "warm HR@10"),
-    ("warm", "mrr", "warm MRR"),
+    ("warm", "mrr", "warm MRR@100"),
     ("cold", "ndcg", "cold NDCG@10"),
     ("new_users", "ndcg", "new users NDCG@10"),
     ("all", "ndcg", "all NDCG@10"),

@@ -25,20 +25,27 @@ def log_report(report: dict[str, Any], files: Iterable[Path], uri: str | None, f
     with mlflow.start_run(run_name=name) as run:
         for part in ("data", "code", "protocol"):
             mlflow.log_params(flat(part, report[part]))
+        made = report["made"].get("nearline") or {}  # kept scores may be of other code than today's
+        for part in ("code", "settings"):
+            mlflow.log_params(flat(f"nearline.{part}", made.get(part, {})))
         mlflow.log_metrics(dict(figures(report)))
         for path in files:
             mlflow.log_artifact(str(path))
         return str(run.info.run_id)
 
 
-def log_ablations(rows: list[dict[str, Any]], name: str, file: Path, uri: str | None, folder: Path) -> str:
-    """Log what the parts of the model earn on the data set ``name``; returns the run's id. ``uri`` as above."""
+def log_ablations(report: dict[str, Any], file: Path, uri: str | None, folder: Path) -> str:
+    """Log what the parts of the model earn on a data set; returns the run's id. ``uri`` as above."""
     _use(uri, folder)
     import mlflow
 
-    with mlflow.start_run(run_name=f"{name} ablations") as run:
-        for row in rows:
-            mlflow.log_metrics({f"without_{row['without']}.{figure}": row[figure] for figure in ("all", "warm")})
+    with mlflow.start_run(run_name=f"{report['data']['name']} ablations") as run:
+        for part in ("data", "code", "settings"):
+            mlflow.log_params(flat(part, report[part]))
+        for row in report["rows"]:
+            mlflow.log_metrics(
+                {f"without_{row['without']}.{figure}": row[figure] for figure in ("all", "warm", "cold")}
+            )
         mlflow.log_artifact(str(file))
         return str(run.info.run_id)
 

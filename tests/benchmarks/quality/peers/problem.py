@@ -151,7 +151,7 @@ class Problem:
             stop = min(start + CHUNK, len(scores))
             excluded = self.validation.known(start, stop, self.inner.items) | cold
             ranks.append(rank(scores[start:stop], target[start:stop], excluded))
-        return metrics(np.concatenate(ranks))["ndcg"] if ranks else 0.0
+        return metrics(np.concatenate(ranks), digits=6)["ndcg"] if ranks else 0.0
 
 
 def read_problem(folder: Path) -> Problem:
