@@ -65,3 +65,18 @@ begin
 end
 $$;
 comment on function nearline_data._check_json is 'Refuses JSON that is too deep or too long to be a property of something.';
+
+create or replace function nearline_data._span(argument text, span interval)
+returns interval
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if span is null or span <= '0' then
+        raise exception '% is %, expected a time above 0', argument, coalesce(quote_literal(span), 'null')
+            using errcode = '22023', hint = 'Such as ''1 hour'' or ''7 days''.';
+    end if;
+    return least(span, '1000 years');  -- before any event, and within what Postgres can count back to
+end
+$$;
+comment on function nearline_data._span is 'A time to look back; refuses one that goes nowhere.';

@@ -17,14 +17,14 @@ set search_path = pg_catalog, pg_temp
 begin atomic
     with newest as materialized (
         -- Of a catalogue whose events ended last year, last year's end is now.
-        select least(max(e.occurred_at), now()) as at from nearline_data.event e
+        select least(max(e.occurred_at), now()) as at, nearline_data._span('within', within) as span from nearline_data.event e
     ), met as (
         select e.item_id, e.user_id
-             , bool_or(e.occurred_at > (select n.at from newest n) - least(within, '1000 years')) as is_now
-             , bool_or(e.occurred_at <= (select n.at from newest n) - least(within, '1000 years')) as is_before
+             , bool_or(e.occurred_at > (select n.at - n.span from newest n)) as is_now
+             , bool_or(e.occurred_at <= (select n.at - n.span from newest n)) as is_before
         from nearline_data.event e
         join nearline_data.event_kind k on k.kind = e.kind and k.weight > 0
-        where e.occurred_at > (select n.at from newest n) - 2 * least(within, '1000 years')
+        where e.occurred_at > (select n.at - 2 * n.span from newest n)
           and e.item_id is not null
         group by e.item_id, e.user_id
     ), counted as (

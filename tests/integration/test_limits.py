@@ -78,6 +78,8 @@ MANY = "array_fill('page'::text, array[101])"
     [
         ("recommend('u', seen_kinds => array['veiw'])", "22023", "seen_kinds has 'veiw', expected some of: cart, "),
         (f"similar_items('hiking-page-1', item_kinds => {MANY})", "54000", "item_kinds has 101 entries"),
+        ("trending(within => '-1 day')", "22023", "within is '-1 days', expected a time above 0"),
+        ("trending(within => null)", "22023", "within is null, expected a time above 0"),
         (f"trending({MANY})", "54000", "item_kinds has 101 entries, expected at most 100"),
         ("recommend_for_many(array[array['u'], array['v']])", "22023", "for_users has 2 dimensions"),
         ("recommend_for_session((repeat('[', 30) || repeat(']', 30))::jsonb)", "54000", "events is nested"),
