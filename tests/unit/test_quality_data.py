@@ -224,4 +224,4 @@ def test_a_peer_that_fails_is_told_and_old_scores_are_not_taken(tmp_path: Path) 
     facts = scores.facts("ials")
     assert facts is not None
     assert facts["code"] == made_by
-    assert set(made_by) == {"version", "digest", "peers"}
+    assert set(made_by) == {"version", "digest", "peers", "evaluation"}
