@@ -2,8 +2,8 @@
 
 Where the CPU multiplies bfloat16 itself this takes less than half the time of float32, and the cosine of each vector to
 that of float32 stays above 0.999. The copy is made from the float32 weights in a fraction of a second and never saved,
-so that it follows a daily fine-tuning without an export. Dynamic int8 is no faster and turns vectors too far: to a cosine
-of 0.85 on ifdb (`make bench-encode`).
+so that it follows a daily fine-tuning without an export. Dynamic int8 is no faster and turns vectors too far: to
+a cosine of 0.85 on ifdb (`make bench-encode`).
 """
 
 from __future__ import annotations
