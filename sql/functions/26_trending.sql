@@ -33,6 +33,7 @@ begin atomic
         group by m.item_id
     ), block as materialized (
         -- What is blocked for everybody: what a rule says of an audience or a strategy says nothing here.
+        -- _left_out adds nothing: it refuses too many kinds.
         select array_agg(n.item_id) filter (where n.item_id is not null) || nearline_data._left_out(null, trending.item_kinds, null) as items
              , nearline_data._any_of(array_agg(distinct r.path::text)) as path
         from nearline_data._rules(null, null) r

@@ -32,7 +32,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
     _run(settings, "ingest_events.py", str(data / "events.parquet"))
     seconds = time.perf_counter() - began
     rows = pq.read_table(data / "events.parquet").to_pylist()
-    with connect(settings, autocommit=True) as connection:
+    with connect(settings, role=None, autocommit=True) as connection:  # the owner: it makes a table
         loaded = connection.execute("select count(*) from nearline_data.event").fetchone()[0]  # type: ignore[index]
         connection.execute("create table nearline_data.staging_bare (like nearline_data.event including defaults)")
         began = time.perf_counter()

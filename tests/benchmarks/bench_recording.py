@@ -38,7 +38,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
 def _copy(settings: Settings, *, bare: bool = False) -> float:
     columns = ["event_id", "user_id", "item_id", "kind", "occurred_at"]
     types, now = ["text", "text", "text", "text", "timestamptz"], datetime.now(UTC)
-    with connect(settings, role="nearline_engine" if bare else "nearline_writer", autocommit=True) as writer:
+    with connect(settings, role=None if bare else "nearline_writer", autocommit=True) as writer:
         if bare:
             writer.execute(
                 "create table nearline_data.bare (event_id text, user_id text, item_id text, kind text,"
@@ -57,11 +57,11 @@ def _copy(settings: Settings, *, bare: bool = False) -> float:
 def _calls(settings: Settings, events: bool) -> float:
     counts, end = [0] * CONNECTIONS, time.monotonic() + SECONDS
     if not events:
-        with connect(settings, autocommit=True) as owner:
+        with connect(settings, role=None, autocommit=True) as owner:
             owner.execute("create table nearline_data.numbers (n integer)")
 
     def call(number: int) -> None:
-        with connect(settings, role="nearline_writer" if events else "nearline_engine", autocommit=True) as writer:
+        with connect(settings, role="nearline_writer" if events else None, autocommit=True) as writer:
             while time.monotonic() < end:
                 if events:
                     user, item = f"u{number}-{counts[number] % 700}", f"i{counts[number] % ITEMS}"
