@@ -11,9 +11,11 @@ import torch
 
 import tiny_models
 from nearline.core.hyperparameters import BehaviourTraining, TextTraining, TrainingPlan
-from nearline.models.behaviour_schedule import weights_digest
+from nearline.models import text_training
+from nearline.models.checkpoint import Checkpoint, weights_digest
 from nearline.models.interest_model import InterestModel
 from nearline.models.text_model import TextModel
+from nearline.models.text_training import train_text_model
 from nearline.models.training import train_interest_model
 from nearline.models.training_data import TrainingData
 
@@ -56,6 +58,28 @@ def killed(encoder: Path, tmp_path: Path) -> Path:
         train_interest_model(world(), PLAN, TextModel.load(encoder), die, tmp_path / "keep")
     assert (tmp_path / "keep" / "checkpoint.pt").exists()
     return tmp_path / "keep"
+
+
+def test_tuning_of_texts_goes_on_to_the_same_weights(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setattr(text_training, "KEEP_SECONDS", 0.0)
+    pairs, plan = world().pairs, TextTraining(steps=6, batch=8)
+    checkpoint = Checkpoint(tmp_path / "text_tuning.pt", {})
+    done: list[int] = []
+
+    def die(values: dict[str, float], step: int) -> None:
+        if step == 4:
+            raise Killed
+
+    whole, resumed = TextModel.load(encoder), TextModel.load(encoder)
+    train_text_model(whole, pairs, plan, lambda *_: None, Checkpoint(None, {}))
+    with pytest.raises(Killed):
+        train_text_model(TextModel.load(encoder), pairs, plan, die, checkpoint)
+    train_text_model(resumed, pairs, plan, lambda values, step: done.append(step), checkpoint)
+    assert done == [4, 5]
+    assert weights_digest(resumed) == weights_digest(whole) != weights_digest(TextModel.load(encoder))
 
 
 def what_was_done(

@@ -16,7 +16,7 @@ from nearline.core.transitions import PLAIN
 from nearline.core.trends import UNSEEN, trends_of, unmet
 from nearline.errors import InputError, ModelError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
-from nearline.models.behaviour_schedule import Checkpoint
+from nearline.models.checkpoint import Checkpoint
 from nearline.models.interest_model import InterestModel
 from nearline.models.judgement import Test as JudgedRows
 from nearline.models.judgement import decide, figures, plain_scores
@@ -261,7 +261,7 @@ def test_only_the_upper_layers_learn(encoder: Path) -> None:
     before = {name: value.clone() for name, value in model.named_parameters()}
     data = tiny_models.training_data(tiny_models.small_world(people=9))
     config = TextTraining(steps=2, batch=4, upper_layers=1)
-    train_text_model(model, data.pairs, config, lambda values, step: None)
+    train_text_model(model, data.pairs, config, lambda values, step: None, Checkpoint(None, {}))
     changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     assert changed
     assert all("layer.1." in name for name in changed)

@@ -6,19 +6,14 @@ result as if it had not been.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import torch
 
 from nearline.core.behaviour import Ledger
 from nearline.models.behaviour_training import BehaviourTrainer
+from nearline.models.checkpoint import Checkpoint
 from nearline.models.lessons import Lessons
-from nearline.models.process_group import is_first
 
 log = logging.getLogger("nearline.training")
 Report = Callable[[dict[str, float], int], None]
@@ -84,49 +79,3 @@ def train_behaviour_model(
     for extra in range(trainer.config.final_epochs):
         report({"behaviour_loss": trainer.epoch(everything)}, passes + extra)
     checkpoint.remove()
-
-
-class Checkpoint:
-    """A file that holds how far a training is; one of another training is not taken.
-
-    Parameters
-    ----------
-    path
-        The file, or None to keep nothing.
-    identity
-        What makes a training the same one: its data, its settings and what it starts from.
-    """
-
-    def __init__(self, path: Path | None, identity: dict[str, Any]) -> None:
-        self.path = path
-        self.identity = identity
-
-    def read(self) -> dict[str, Any] | None:
-        """Read what an earlier try of the same training left, or None."""
-        if self.path is None or not self.path.exists():
-            return None
-        kept: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=False)
-        return kept if kept["identity"] == self.identity else None
-
-    def write(self, state: dict[str, Any]) -> None:
-        """Keep ``state``, complete or not at all; only one process of several writes."""
-        if self.path is None or not is_first():
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".partial")
-        torch.save({**state, "identity": self.identity}, draft)
-        draft.replace(self.path)
-
-    def remove(self) -> None:
-        """Forget, when all is done."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
-
-def weights_digest(module: torch.nn.Module) -> str:
-    """SHA-256 of a module's weights: of one that was just loaded the same in every process and every try."""
-    digest = hashlib.sha256()
-    for name, weights in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.cpu().contiguous().numpy())
-    return digest.hexdigest()

@@ -23,8 +23,9 @@ from nearline.core.split import first_interactions
 from nearline.core.trends import UNSEEN
 from nearline.errors import InputError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
-from nearline.models.behaviour_schedule import Checkpoint, train_behaviour_model, weights_digest
+from nearline.models.behaviour_schedule import train_behaviour_model
 from nearline.models.behaviour_training import BehaviourTrainer
+from nearline.models.checkpoint import Checkpoint, weights_digest
 from nearline.models.choices import Choices, assemble
 from nearline.models.interest_model import InterestModel
 from nearline.models.kept_vectors import kept_vectors
@@ -65,8 +66,8 @@ def train_interest_model(
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     texts = {"data": data.identity(), "plan": asdict(plan.text), "start": weights_digest(text_model)}
-    start = weights_digest(champion.behaviour) if champion else None
     tuned = Checkpoint(keep / "text.pt", texts)
+    start = weights_digest(champion.behaviour) if champion else None
     checkpoint = Checkpoint(keep / "checkpoint.pt", {"texts": texts, "plan": asdict(plan), "start": start})
     item_texts, query_texts = _read_texts(data, plan, text_model.to(device), report, keep, tuned)
     behaviour, residuals = starting_model(data, plan, champion, text_model.width, item_texts)
@@ -103,9 +104,10 @@ def _read_texts(
     if is_first():
         if (kept := tuned.read()) is None:
             shutil.rmtree(keep / "text_vectors", ignore_errors=True)  # of an earlier try, and another text model
-            began = time.monotonic()
-            train_text_model(text_model, data.pairs, plan.text, progress(report, plan.text.steps))
+            began, going = time.monotonic(), Checkpoint(keep / "text_tuning.pt", tuned.identity)
+            train_text_model(text_model, data.pairs, plan.text, progress(report, plan.text.steps), going)
             tuned.write({"text": text_model.state_dict()})
+            going.remove()
             log.info("text model trained in %.0f s; reading %d items", time.monotonic() - began, len(data.texts))
         else:
             text_model.load_state_dict(kept["text"])
