@@ -27,5 +27,5 @@ $$;
 comment on function nearline_data._announce_events is 'Wakes refresh_interests when it waits for events.';
 
 select nearline_data._ensure_trigger(
-    'event_announces_itself AFTER INSERT ON nearline_data.event FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+    'TRIGGER event_announces_itself AFTER INSERT ON nearline_data.event FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
 );

@@ -21,5 +21,5 @@ comment on function nearline.forget_event is
   select nearline.forget_event(of_user => ''u42'', which_event => ''e-1001'');';
 
 select nearline_data._ensure_trigger(
-    'erasure_announces_itself AFTER INSERT ON nearline_data.erased_user FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+    'TRIGGER erasure_announces_itself AFTER INSERT ON nearline_data.erased_user FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
 );

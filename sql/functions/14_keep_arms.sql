@@ -24,5 +24,26 @@ $$;
 comment on function nearline_data._keep_arms is 'Refuses arms that add up to more than everybody, and changes of an experiment that has begun.';
 
 select nearline_data._ensure_trigger(
-    'experiment_arm_is_fixed AFTER INSERT OR DELETE OR UPDATE ON nearline_data.experiment_arm FOR EACH ROW EXECUTE FUNCTION nearline_data._keep_arms()'
+    'TRIGGER experiment_arm_is_fixed AFTER INSERT OR DELETE OR UPDATE ON nearline_data.experiment_arm FOR EACH ROW EXECUTE FUNCTION nearline_data._keep_arms()'
+);
+
+create or replace function nearline_data._keep_control()
+returns trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    changed text := case when tg_op = 'DELETE' then old.experiment else new.experiment end;
+begin
+    if (select not bool_or(a.is_control) from nearline_data.experiment_arm a where a.experiment = changed) then
+        raise exception 'experiment % has no arm that is the control', quote_literal(changed)
+            using errcode = '23514', hint = 'Say is_control of one arm: the others are compared with it.';
+    end if;
+    return null;
+end
+$$;
+comment on function nearline_data._keep_control is 'Refuses, at the end of a transaction, an experiment whose arms have nothing to be compared with.';
+
+select nearline_data._ensure_trigger(
+    'CONSTRAINT TRIGGER experiment_arm_has_a_control AFTER INSERT OR DELETE OR UPDATE ON nearline_data.experiment_arm DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION nearline_data._keep_control()'
 );

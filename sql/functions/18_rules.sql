@@ -52,7 +52,7 @@ $$;
 comment on function nearline_data._compile_rule is 'Compiles what a rule says of its items, and refuses what says nothing or is one rule too many.';
 
 select nearline_data._ensure_trigger(
-    'rule_is_compiled BEFORE INSERT OR UPDATE ON nearline_data.rule FOR EACH ROW EXECUTE FUNCTION nearline_data._compile_rule()'
+    'TRIGGER rule_is_compiled BEFORE INSERT OR UPDATE ON nearline_data.rule FOR EACH ROW EXECUTE FUNCTION nearline_data._compile_rule()'
 );
 
 -- Languages were compared by their letters' case once: what is written so is compiled again.

@@ -1,5 +1,5 @@
 select nearline_data._ensure_trigger(
-    'wish_announces_itself AFTER INSERT ON nearline_data.explanation_wanted FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+    'TRIGGER wish_announces_itself AFTER INSERT ON nearline_data.explanation_wanted FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
 );
 
 create or replace function nearline_data._explained(

@@ -118,6 +118,8 @@ def test_impossible_experiments_are_refused(connection: Connection) -> None:
         begin(connection, "greedy", [("a", 0.6, True), ("b", 0.5, False)])
     with pytest.raises(psycopg.errors.UniqueViolation, match="experiment_arm_control_idx"):
         begin(connection, "two controls", [("a", 0.5, True), ("b", 0.5, True)])
+    with pytest.raises(psycopg.errors.CheckViolation, match="experiment 'none' has no arm that is the control"):
+        begin(connection, "none", [("a", 0.5, False), ("b", 0.5, False)])
     with pytest.raises(psycopg.errors.CheckViolation, match="strategy_weights_are_finite"):
         connection.execute("insert into nearline_data.strategy (name, exploration) values ('wild', 3e38)")
     begin(connection, "thirds", [("a", 0.333, True), ("b", 0.333, False), ("c", 0.334, False)])
@@ -131,10 +133,13 @@ def test_shares_of_two_at_once_do_not_add_up_to_more_than_all(settings: Settings
     connection.execute(
         "insert into nearline_data.experiment (name, starts_at) values ('trial', now() + interval '1 day')"
     )
-    arm = "insert into nearline_data.experiment_arm (experiment, strategy, share) values ('trial', %s, 0.7)"
+    arm = (
+        "insert into nearline_data.experiment_arm (experiment, strategy, share, is_control)"
+        " values ('trial', %s, 0.7, %s)"
+    )
     with connect(settings) as first, connect(settings) as second, ThreadPoolExecutor(1) as pool:
-        first.execute(arm, ("a",))
-        other = pool.submit(second.execute, arm, ("b",))  # waits until the first has decided
+        first.execute(arm, ("a", True))
+        other = pool.submit(second.execute, arm, ("b", False))  # waits until the first has decided
         time.sleep(0.3)
         first.commit()
         with pytest.raises(psycopg.Error, match=r"add up to 1\.4, expected at most 1"):
