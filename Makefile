@@ -36,7 +36,7 @@ MAKE_PEERS_VENV = $(RUN) -m venv $(PEERS_VENV)
 INSTALL_PEERS = $(PEERS_RUN) -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-sql bench-quality bench-ablations
+.PHONY: help install demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-sql bench-quality bench-ablations bench-days
 
 help:  ## List these commands
 	@echo "Nearline: a recommender in the Airflow, Spark, Postgres and MLflow you already have"
@@ -118,6 +118,11 @@ bench-quality: $(READY) $(if $(filter none,$(PEERS)),,$(PEERS_READY))  ## Qualit
 	@$(RUN) tests/benchmarks/quality/run_quality.py --data "$(DATA)" --peers "$(PEERS)" --peers-python $(PEERS_RUN) \
 	  --protocol "$(or $(PROTOCOL),successive)" $(if $(BUDGET),--budget "$(BUDGET)") $(if $(AGAIN),--again "$(AGAIN)") \
 	  --out "$(or $(OUT),$(STATE)/bench/quality/$(notdir $(patsubst %/,%,$(DATA)))/$(or $(PROTOCOL),successive))"
+
+bench-days: $(READY)  ## What a warm start saves and costs, days in a row: make bench-days DATA=folder [DAYS=8]
+	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-days DATA=folder" >&2; exit 1; }
+	@$(RUN) tests/benchmarks/quality/days.py --data "$(DATA)" --days "$(or $(DAYS),8)" \
+	  --out "$(STATE)/bench/quality/$(notdir $(patsubst %/,%,$(DATA)))/days.json"
 
 bench-ablations: $(READY)  ## What each part of the model earns on validation: make bench-ablations DATA=folder [WITHOUT=trends,text]
 	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-ablations DATA=folder" >&2; exit 1; }

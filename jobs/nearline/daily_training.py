@@ -19,7 +19,7 @@ from nearline.errors import ModelError
 from nearline.models.interest_model import InterestModel
 from nearline.models.process_group import is_first, process_count, wait_for_all
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
-from nearline.models.training import may_continue, shape_of, train_interest_model
+from nearline.models.training import shape_of, train_interest_model, why_afresh
 from nearline.models.training_data import VALIDATION_ROWS, TrainingData, text_pairs
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
@@ -62,7 +62,7 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
     facts = {f"data.{name}": snapshot.facts[name] for name in ("items", "events", "digest", "cut_time")}
     facts |= {f"code.{name}": value for name, value in code_identity().items()}
     facts |= {"text.model": settings.text_model, "text.pairs": len(data.pairs)}
-    goes_on = champion is not None and may_continue(champion, shape_of(data, plan, champion.text.width), data)
+    goes_on = champion is not None and not why_afresh(champion, shape_of(data, plan, champion.text.width), data)
     facts |= {"warm_start.text": champion is not None, "warm_start.behaviour": goes_on}
     facts |= plan.named() | {"processes": process_count()}
     tracked = TrainingFigures(TrainingRun.of_training(settings, name, facts)) if is_first() else None
@@ -77,7 +77,8 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
 
 
 def start_from(folder: str | None, encoder: str, end: float) -> InterestModel | None:
-    """Load the champion, if it is a start: one that can be read, began with that encoder and saw nothing from the end.
+    """Load the start that the champion left, if it is one for this day: it can be read, began with that encoder and saw
+    nothing from the end.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def start_from(folder: str | None, encoder: str, end: float) -> InterestModel | 
         Seconds since 1970: what came before it may be learnt.
     """
     try:
-        champion = InterestModel.load(folder) if folder else None
+        champion = InterestModel.load_start(folder) if folder else None
     except ModelError as problem:  # of an older format, perhaps
         log.warning("starting afresh, as the champion cannot be read: %s", problem)
         return None

@@ -180,6 +180,19 @@ def test_a_training_outlives_mlflow_and_a_cleared_one_gets_a_run_of_its_own(
     assert second.client.get_run(second.run_id).info.status == "FINISHED"
 
 
+def test_the_next_day_starts_warm(day: RunFolder) -> None:
+    train_run(day.settings, day.name, None)
+    tomorrow = RunFolder(day.settings, "day-2")
+    take_snapshot(tomorrow, LEDGER, 19 * tiny_models.DAY, 15 * tiny_models.DAY)
+    pair_items(tomorrow, LEDGER, 19 * tiny_models.DAY, 15 * tiny_models.DAY)
+    train_run(day.settings, tomorrow.name, str(day.model))
+    for name, warm in ((day.name, False), (tomorrow.name, True)):
+        run = TrainingRun.named(day.settings, name)
+        tracked = run.client.get_run(run.run_id).data
+        assert (tracked.params["warm_start.text"], tracked.params["warm_start.behaviour"]) == (str(warm), str(warm))
+        assert ("start_ndcg" in tracked.metrics) == warm
+
+
 @pytest.mark.parametrize("mlflow_is_there", [True, False])
 def test_a_training_that_dies_is_no_longer_running(
     day: RunFolder, monkeypatch: pytest.MonkeyPatch, mlflow_is_there: bool

@@ -16,14 +16,16 @@ from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.interest_model import InterestModel
 from nearline.models.text_model import TextModel
 
-GOOD = {"text_model": "minilm", "trained_until": 100.0}
+GOOD = {"text_model": "minilm", "trained_until": 120.0, "validated_from": 100.0}
 
 
 def saved(folder: Path, notes: dict[str, Any]) -> str:
     text = TextModel.load(tiny_models.tiny_encoder(folder / "encoder"))
     torch.manual_seed(0)
     behaviour = BehaviourModel(BehaviourConfig(text_width=32, kind_count=2, history_length=5))
-    model = InterestModel(text, behaviour, ["unknown", "view"], ["a"], np.ones((1, LATENT), np.float32), notes)
+    met = ["a"], np.ones((1, LATENT), np.float32)
+    model = InterestModel(text, behaviour, ["unknown", "view"], *met, notes)
+    model.start = InterestModel(text, behaviour, ["unknown", "view"], *met)
     model.save(folder / "model")
     return str(folder / "model")
 
@@ -31,7 +33,7 @@ def saved(folder: Path, notes: dict[str, Any]) -> str:
 def test_a_champion_of_the_same_encoder_that_saw_nothing_too_late_is_a_start(tmp_path: Path) -> None:
     champion = start_from(saved(tmp_path, GOOD), "minilm", 100.0)
     assert champion is not None
-    assert champion.notes == GOOD
+    assert champion.notes == {"text_model": "minilm", "trained_until": 100.0}
     assert start_from(None, "minilm", 100.0) is None
 
 
@@ -39,8 +41,8 @@ def test_a_champion_of_the_same_encoder_that_saw_nothing_too_late_is_a_start(tmp
     ("notes", "said"),
     [
         ({**GOOD, "text_model": "/models/e5"}, "from the encoder minilm: the champion began with /models/e5"),
-        ({"trained_until": 100.0}, "the champion began with one not noted"),
-        ({**GOOD, "trained_until": 101.0}, "seen events of the window to be judged on"),
+        ({"validated_from": 100.0}, "the champion began with one not noted"),
+        ({**GOOD, "validated_from": 101.0}, "seen events of the window to be judged on"),
         ({"text_model": "minilm"}, "seen events of the window to be judged on"),
     ],
 )
@@ -52,8 +54,9 @@ def test_others_are_none_and_the_log_says_why(
     assert said in caplog.text
 
 
-def test_one_that_cannot_be_read_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("missing", ["behaviour.pt", "start.pt"])
+def test_one_that_cannot_be_read_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: str) -> None:
     folder = Path(saved(tmp_path, GOOD))
-    (folder / "behaviour.pt").unlink()
+    (folder / missing).unlink()
     assert start_from(str(folder), "minilm", 100.0) is None
     assert "cannot be read" in caplog.text

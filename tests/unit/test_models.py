@@ -16,14 +16,14 @@ from nearline.core.transitions import PLAIN
 from nearline.core.trends import UNSEEN, trends_of, unmet
 from nearline.errors import InputError, ModelError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
-from nearline.models.checkpoint import Checkpoint
+from nearline.models.checkpoint import Checkpoint, weights_digest
 from nearline.models.interest_model import InterestModel
 from nearline.models.judgement import Test as JudgedRows
 from nearline.models.judgement import decide, figures, plain_scores
 from nearline.models.lessons import Lessons
 from nearline.models.text_model import TextModel
 from nearline.models.text_training import contrastive_loss, freeze_lower_layers, train_text_model
-from nearline.models.training import may_continue, starting_model, train_interest_model
+from nearline.models.training import starting_model, train_interest_model, why_afresh
 
 PLAN = TrainingPlan(
     text=TextTraining(steps=10, batch=8, learning_rate=1e-3),
@@ -160,27 +160,60 @@ def test_nothing_after_the_cut_changes_the_model(encoder: Path, tmp_path: Path, 
     assert again.notes["transition_weight"] == model.notes["transition_weight"]
 
 
-def test_a_champion_that_saw_the_validation_window_is_no_start(model: InterestModel) -> None:
-    data = tiny_models.training_data(tiny_models.small_world())
-    assert not may_continue(model, model.behaviour.config, data)
-    later = tiny_models.training_data(
-        tiny_models.small_world(), cut=24 * tiny_models.DAY, inner_cut=21 * tiny_models.DAY
-    )
-    assert may_continue(model, model.behaviour.config, later)
+SEEN = "it has seen events of the validation window"
+NEXT_DAY = tiny_models.training_data(LEDGER, cut=21 * tiny_models.DAY, inner_cut=17 * tiny_models.DAY)
 
 
-def test_a_start_from_the_champion_leaves_its_choices_behind(model: InterestModel) -> None:
-    later = tiny_models.training_data(
-        tiny_models.small_world(), cut=24 * tiny_models.DAY, inner_cut=21 * tiny_models.DAY
-    )
-    item_texts = model.text_vectors(later.texts)
-    started, residuals = starting_model(later, PLAN, model, item_texts.shape[1], item_texts)
-    chosen = model.notes["unseen_offset"]
-    assert float(started.trends.bias[UNSEEN].detach()) == pytest.approx(
-        float(model.behaviour.trends.bias[UNSEEN].detach()) - chosen
-    )
+@pytest.fixture(scope="module")
+def start(model: InterestModel, tmp_path_factory: pytest.TempPathFactory) -> InterestModel:
+    """What the model leaves for the next day, as it is read there."""
+    folder = tmp_path_factory.mktemp("champion") / "model"
+    model.save(folder)
+    return InterestModel.load_start(folder)
+
+
+def test_the_next_day_starts_from_what_saw_nothing_of_its_window(model: InterestModel, start: InterestModel) -> None:
+    shape = model.behaviour.config
+    assert why_afresh(model, shape, NEXT_DAY) == SEEN  # published, it has learnt its own window
+    assert why_afresh(start, shape, NEXT_DAY) == ""
+    assert why_afresh(start, shape, tiny_models.training_data(LEDGER)) == ""
+    assert why_afresh(start, shape, tiny_models.training_data(LEDGER, inner_cut=15 * tiny_models.DAY)) == SEEN
+    assert why_afresh(start, replace(shape, history_length=9), NEXT_DAY) == "it has another shape"
+    other = replace(NEXT_DAY, ledger=replace(NEXT_DAY.ledger, kinds=[*NEXT_DAY.ledger.kinds[:-1], "nod"]))
+    assert why_afresh(start, shape, other) == "it knows other kinds of events"
+    assert start.notes == {"text_model": None, "trained_until": 16 * tiny_models.DAY}
+    assert weights_digest(start.behaviour) != weights_digest(model.behaviour)
+
+
+def test_a_start_has_no_choices_in_it(start: InterestModel) -> None:
+    item_texts = start.text_vectors(NEXT_DAY.texts)
+    started, residuals = starting_model(NEXT_DAY, PLAN, start, item_texts.shape[1], item_texts)
+    assert weights_digest(started) == weights_digest(start.behaviour)
+    np.testing.assert_array_equal(residuals, start.residual(NEXT_DAY.item_ids))
+    assert residuals.any()
     assert not started.newcomer_trends.any()
-    np.testing.assert_array_equal(residuals, model.residual(later.item_ids))
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_a_start_is_kept_where_no_pass_is_better(
+    start: InterestModel, model: InterestModel, tmp_path: Path, epochs: int
+) -> None:
+    """Only then nothing but the passes over everything is learnt."""
+    found: dict[str, list[float]] = {}
+
+    def report(values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
+
+    plan = replace(PLAN, behaviour=replace(PLAN.behaviour, epochs=epochs, final_epochs=0))
+    text = TextModel.load(start.text.encoder.name_or_path)
+    trained = train_interest_model(NEXT_DAY, plan, text, report, tmp_path / "keep", start)
+    (begun,) = found["start_ndcg"]
+    passes = found.get("validation_ndcg", [])
+    assert 0.0 < begun < 1.0
+    assert len(passes) <= epochs
+    kept = weights_digest(trained.start.behaviour) == weights_digest(start.behaviour)
+    assert kept == (begun >= max(passes, default=0.0))
 
 
 def test_a_training_that_was_killed_goes_on_with_the_same_result(encoder: Path, tmp_path: Path) -> None:

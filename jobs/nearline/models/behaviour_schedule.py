@@ -32,6 +32,8 @@ def train_behaviour_model(
 ) -> None:
     """Train on ``inner`` until ``validate`` (higher is better) stops rising, then learn ``full``, which is longer.
 
+    A start that has learnt before is judged too: where no pass is better, ``full`` is learnt from there.
+
     Parameters
     ----------
     fading
@@ -48,6 +50,9 @@ def train_behaviour_model(
         best, best_state, waited, first = kept["best"], kept["best_state"], kept["waited"], kept["passes"]
         trainer.restore(kept["state"])
         log.info("going on after pass %d of an earlier try", first)
+    elif trainer.seen.any():  # it has learnt before, and may be as good as it gets
+        best = validate()
+        report({"start_ndcg": best}, 0)
     passes = first
     while passes < trainer.config.epochs and waited < trainer.config.patience:
         began = time.monotonic()

@@ -66,7 +66,7 @@ class BehaviourTrainer:
         self.average = copy.deepcopy(self.weights).eval().requires_grad_(False)
         self.item_texts = torch.from_numpy(item_texts).to(self.device)
         self.query_texts = torch.from_numpy(query_texts).to(self.device)
-        self.seen = np.zeros(len(item_texts), dtype=bool)
+        self.seen: np.ndarray = np.abs(residuals).sum(axis=1) > 0  # a champion has met them
         self.processes, self.rank = process_count(), process_rank()
         self.steps = 0
         #: Of the last pass, a look now and then: empty where there is no GPU.

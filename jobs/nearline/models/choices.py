@@ -62,7 +62,11 @@ class Choices:
     made
         ``fading``, ``near``, ``transition_weight``, ``unseen_offset``, ``newcomer_trend``, ``newcomer_boost``,
         ``fold_keep``, ``fold_gain`` and ``fold_span``.
+    start
+        The model that `choose` chose for, less the choices: it has seen nothing of the window.
     """
+
+    start: InterestModel | None = None
 
     def __init__(
         self,
@@ -101,6 +105,8 @@ class Choices:
 
     def choose(self) -> None:
         """Choose transitions, their weight and what an item that nobody met gets added, together."""
+        self.start = assemble(self.trainer, self.text_model, self.data, {})
+        self.start.notes = {"trained_until": self.data.inner_end}
         interests, items = self._interests()
         # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
         spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0

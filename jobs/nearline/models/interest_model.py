@@ -40,6 +40,8 @@ class InterestModel:
         Items met in training, and float32 (n, LATENT) what behaviour said about them.
     notes
         Plain values that travel with the model in model.json, such as ``transition_weight``.
+    start
+        What it was before it learnt the window that choices were made on. Saved with it, and read by `load_start` only.
     """
 
     text: TextModel
@@ -48,6 +50,7 @@ class InterestModel:
     residual_item_ids: list[str]
     residuals: np.ndarray
     notes: dict[str, Any] = field(default_factory=dict)
+    start: InterestModel | None = None
 
     def __post_init__(self) -> None:
         check_vectors(self.residuals, "residuals.npy", LATENT)
@@ -104,6 +107,30 @@ class InterestModel:
         text = TextModel.load(folder / "text", described["max_tokens"])
         return cls(text, behaviour, described["kinds"], ids, residuals, described["notes"])
 
+    @classmethod
+    def load_start(cls, folder: str | Path) -> InterestModel:
+        """Load what the model of a folder was before it learnt the window that choices were made on.
+
+        It knows less, so a later training that starts from it can choose on what came since.
+
+        Raises
+        ------
+        ModelError
+            As `load`; and if it was saved without its start.
+        """
+        folder, model = Path(folder), cls.load(folder)
+        try:
+            kept = torch.load(folder / "start.pt", map_location="cpu", weights_only=True)
+            behaviour = BehaviourModel(model.behaviour.config)
+            behaviour.load_state_dict(kept["behaviour"])
+            ids, residuals = kept["residual_item_ids"], kept["residuals"].numpy()
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+            raise incomplete(folder, problem) from problem
+        notes = {"text_model": model.notes.get("text_model")}
+        if "validated_from" in model.notes:
+            notes["trained_until"] = model.notes["validated_from"]
+        return cls(model.text, behaviour, model.kinds, ids, residuals, notes)
+
     def save(self, folder: str | Path) -> None:
         """Write the folder: complete, or not at all."""
         folder = Path(folder)
@@ -114,6 +141,13 @@ class InterestModel:
         torch.save(self.behaviour.state_dict(), partial / "behaviour.pt")
         np.save(partial / "residuals.npy", self.residuals)
         (partial / "residual_item_ids.json").write_text(json.dumps(self.residual_item_ids))
+        if self.start is not None:
+            start = {
+                "behaviour": self.start.behaviour.state_dict(),
+                "residual_item_ids": self.start.residual_item_ids,
+                "residuals": torch.from_numpy(self.start.residuals),
+            }
+            torch.save(start, partial / "start.pt")
         described = {
             "format": FORMAT,
             "dim": DIM,

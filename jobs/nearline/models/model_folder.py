@@ -1,7 +1,7 @@
 """The folder that a trained interest model is: what is in it, and what is wrong with it.
 
-model.json (shapes, kinds, choices), behaviour.pt (weights), residuals.npy with residual_item_ids.json, and text/, the
-text model as transformers saves it.
+model.json (shapes, kinds, choices), behaviour.pt (weights), residuals.npy with residual_item_ids.json, text/, the text
+model as transformers saves it, and start.pt, what the next training starts from.
 """
 
 from __future__ import annotations

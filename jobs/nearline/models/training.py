@@ -20,7 +20,6 @@ import torch
 from nearline.core.hyperparameters import TrainingPlan
 from nearline.core.interest import LATENT
 from nearline.core.split import first_interactions
-from nearline.core.trends import UNSEEN
 from nearline.errors import InputError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.behaviour_schedule import train_behaviour_model
@@ -49,7 +48,8 @@ def train_interest_model(
     """Train; ``report`` gets named figures and a step, the folder ``keep`` text vectors and a checkpoint.
 
     A champion's behaviour model is the start if it has the same shape and saw nothing of the window that choices are
-    made on; otherwise early stopping would measure its memory. Its text model is for the caller to pass.
+    made on, as of `InterestModel.load_start`; otherwise early stopping would measure its memory. Its text model is for
+    the caller to pass.
 
     Of several processes of a `nearline.models.process_group` each takes its share of every step, and gets the model.
 
@@ -91,6 +91,7 @@ def train_interest_model(
     trained = assemble(trainer, text_model, data, made)
     moments = {"trained_until": data.end, "validated_from": data.inner_end}
     trained.notes = {**made, "kind_weights": data.kind_weights, **moments}
+    trained.start = choices.start if choices else None
     return trained
 
 
@@ -128,13 +129,12 @@ def starting_model(
     shape = shape_of(data, plan, text_width)
     torch.manual_seed(plan.behaviour.seed)
     behaviour = BehaviourModel(shape)
-    if champion and may_continue(champion, shape, data):
+    why = why_afresh(champion, shape, data) if champion else "there is none"
+    if champion and not why:
         log.info("starting from the champion's behaviour model")
         behaviour.load_state_dict(champion.behaviour.state_dict())
-        with torch.no_grad():  # what was chosen on the champion's window is no part of what it learnt
-            behaviour.trends.bias[UNSEEN] -= champion.notes.get("unseen_offset", 0.0)
-            behaviour.newcomer_trends.zero_()
         return behaviour, champion.residual(data.item_ids)
+    log.info("the behaviour model starts afresh, not from a champion's: %s", why)
     behaviour.start_from(torch.from_numpy(item_texts))
     behaviour.weigh_kinds(data.ledger.kind_weights)
     return behaviour, np.zeros((len(data.item_ids), LATENT), np.float32)
@@ -148,13 +148,15 @@ def shape_of(data: TrainingData, plan: TrainingPlan, text_width: int) -> Behavio
     )
 
 
-def may_continue(champion: InterestModel, shape: BehaviourConfig, data: TrainingData) -> bool:
-    """Whether the champion's behaviour model fits and has not seen the validation window."""
-    return (
-        champion.behaviour.config == shape
-        and champion.kinds == list(data.ledger.kinds)
-        and champion.trained_until <= data.inner_end
-    )
+def why_afresh(champion: InterestModel, shape: BehaviourConfig, data: TrainingData) -> str:
+    """Why the champion's behaviour model is no start for these data; empty where it is one."""
+    if champion.behaviour.config != shape:
+        return "it has another shape"
+    if champion.kinds != list(data.ledger.kinds):
+        return "it knows other kinds of events"
+    if champion.trained_until > data.inner_end:
+        return "it has seen events of the validation window"
+    return ""
 
 
 def progress(report: Report, most: int) -> Report:
