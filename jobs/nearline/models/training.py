@@ -129,12 +129,12 @@ def starting_model(
     shape = shape_of(data, plan, text_width)
     torch.manual_seed(plan.behaviour.seed)
     behaviour = BehaviourModel(shape)
-    why = why_afresh(champion, shape, data) if champion else "there is none"
-    if champion and not why:
-        log.info("starting from the champion's behaviour model")
-        behaviour.load_state_dict(champion.behaviour.state_dict())
-        return behaviour, champion.residual(data.item_ids)
-    log.info("the behaviour model starts afresh, not from a champion's: %s", why)
+    if champion:
+        if not (why := why_afresh(champion, shape, data)):
+            log.info("starting from the champion's behaviour model")
+            behaviour.load_state_dict(champion.behaviour.state_dict())
+            return behaviour, champion.residual(data.item_ids)
+        log.info("the behaviour model starts afresh, not from the champion's: %s", why)
     behaviour.start_from(torch.from_numpy(item_texts))
     behaviour.weigh_kinds(data.ledger.kind_weights)
     return behaviour, np.zeros((len(data.item_ids), LATENT), np.float32)
