@@ -13,7 +13,7 @@ from nearline.errors import InputError
 UNKNOWN_KIND = "unknown"
 """Index 0 of every vocabulary of kinds: an event of a kind that came after the training."""
 QUERY_CHARACTERS = 500
-"""What is kept of a query, as in SQL."""
+"""What is kept of a query or a comment, as in SQL."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class History:
     Attributes
     ----------
     vectors
-        float32 (t, DIM): the item's vector, or the query's for a search.
+        float32 (t, DIM): the item's vector, the query's for a search, for a comment the mean of its item and its words.
     kinds
         t event kinds such as "view".
     """
@@ -56,11 +56,11 @@ class Ledger:
     Attributes
     ----------
     users, items, queries, kinds
-        The names behind the codes; ``kinds[0]`` is `UNKNOWN_KIND`.
+        The names behind the codes; ``queries`` are all texts that people wrote, ``kinds[0]`` is `UNKNOWN_KIND`.
     kind_weights
         What each kind says about liking; the unknown one's is 1.
     user, item, query, kind
-        int64 (n,): codes; item or query is -1 where the event has none.
+        int64 (n,): codes; item or query is -1 where the event has none. A search has only a query, a comment both.
     weight
         float32 (n,): what the event's kind says about liking, negative for a dislike.
     time
@@ -115,7 +115,7 @@ def make_ledger(
     ----------
     user_ids, item_ids, kinds, texts
         n values; a text without an item is a query. An event of an item outside the catalogue, and one with
-        neither item nor query, tells the model nothing and is left out.
+        neither item nor text, tells the model nothing and is left out.
     times
         float64 (n,), seconds since 1970 UTC.
     catalogue
@@ -127,7 +127,7 @@ def make_ledger(
     vocabulary = [UNKNOWN_KIND, *sorted(set(kind_weights) - {UNKNOWN_KIND})]
     kind_code = {name: code for code, name in enumerate(vocabulary)}
     query_texts = [
-        text[:QUERY_CHARACTERS] if item_id is None and text and text.strip() else None
+        text[:QUERY_CHARACTERS] if text and text.strip() and (item_id is None or item_id in item_code) else None
         for item_id, text in zip(item_ids, texts, strict=True)
     ]
     users = sorted(set(user_ids))

@@ -50,7 +50,7 @@ def train_behaviour_model(
         best, best_state, waited, first = kept["best"], kept["best_state"], kept["waited"], kept["passes"]
         trainer.restore(kept["state"])
         log.info("going on after pass %d of an earlier try", first)
-    elif trainer.seen.any():  # it has learnt before, and may be as good as it gets
+    elif trainer.met.any():  # it has learnt before, and may be as good as it gets
         best = validate()
         report({"start_ndcg": best}, 0)
     passes = first

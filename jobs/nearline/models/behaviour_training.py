@@ -66,7 +66,8 @@ class BehaviourTrainer:
         self.average = copy.deepcopy(self.weights).eval().requires_grad_(False)
         self.item_texts = torch.from_numpy(item_texts).to(self.device)
         self.query_texts = torch.from_numpy(query_texts).to(self.device)
-        self.seen: np.ndarray = np.abs(residuals).sum(axis=1) > 0  # a champion has met them
+        #: Bool (items,): whose residuals count, of what the champion met and of all targets since.
+        self.met: np.ndarray = np.abs(residuals).sum(axis=1) > 0
         self.processes, self.rank = process_count(), process_rank()
         self.steps = 0
         #: Of the last pass, a look now and then: empty where there is no GPU.
@@ -83,8 +84,8 @@ class BehaviourTrainer:
 
     def epoch(self, lessons: Lessons) -> float:
         """One pass over the events; the mean loss in nats."""
-        self.seen[lessons.targets] = True
-        trained = np.flatnonzero(self.seen)
+        self.met[lessons.targets] = True
+        trained = np.unique(lessons.targets)
         trends = torch.from_numpy(lessons.trends.tables).to(self.device)
         drawn = lessons.draw(self.random)
         total, count = 0.0, 0
@@ -128,7 +129,7 @@ class BehaviourTrainer:
         A stretch goes to one process; all know the whole step, so the sum of all gradients is that of one process.
         """
         # What goes with its residual in this step, before anything may return: all processes draw alike.
-        keep = (self.random.random(len(self.seen)) >= self.config.residual_dropout) & self.seen
+        keep = (self.random.random(len(self.met)) >= self.config.residual_dropout) & self.met
         sample = trained
         if len(trained) > self.config.full_softmax_items:
             drawn = self.random.choice(trained, self.config.full_softmax_items, replace=False)
@@ -140,7 +141,7 @@ class BehaviourTrainer:
             return sum((parameter.sum() * 0.0 for parameter in self.weights.parameters()), nothing)
         wanted = targets[targets >= 0]
         truth, moments = lessons.targets[wanted], lessons.moments[wanted]
-        column = np.full(len(self.seen), -1)
+        column = np.full(len(self.met), -1)
         column[sample] = np.arange(len(sample))
 
         mask = torch.from_numpy(keep.astype(np.float32)).to(self.device)[:, None]
@@ -171,10 +172,13 @@ class BehaviourTrainer:
         place = torch.from_numpy(places).to(self.device)
         words = torch.zeros(len(rows) * length, LATENT, device=self.device)
         words = words.index_put((place[torch.from_numpy(items >= 0).to(self.device)],), vectors(items[items >= 0]))
-        if (items < 0).any():
-            asked = torch.from_numpy(queries[items < 0]).to(self.device)
-            meant = self.weights.model.project(self.query_texts[asked])
-            words = words.index_put((place[torch.from_numpy(items < 0).to(self.device)],), meant.to(words.dtype))
+        if (wrote := queries >= 0).any():
+            written = torch.from_numpy(queries[wrote]).to(self.device)
+            meant = self.weights.model.project(self.query_texts[written]).to(words.dtype)
+            there = place[torch.from_numpy(wrote).to(self.device)]
+            # A search is its text, a comment the mean of its item and its text.
+            is_comment = torch.from_numpy(items[wrote] >= 0).to(self.device)[:, None]
+            words = words.index_put((there,), torch.where(is_comment, (words[there] + meant) / 2, meant))
         kinds, real = (torch.zeros(len(words), dtype=torch.long, device=self.device) for _ in range(2))
         kinds[place] = torch.from_numpy(ledger.kind[flat]).to(self.device)
         real[place] = 1
@@ -215,7 +219,7 @@ class BehaviourTrainer:
         parts: dict[str, Any] = {"weights": self.weights, "average": self.average, "optimiser": self.optimiser}
         states = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
         randoms = {"random": self.random.bit_generator.state, "torch_random": torch.get_rng_state()}
-        return {**states, **randoms, "seen": self.seen.copy(), "steps": self.steps}
+        return {**states, **randoms, "met": self.met.copy(), "steps": self.steps}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a `state`."""
@@ -224,4 +228,4 @@ class BehaviourTrainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.random.bit_generator.state = state["random"]
         torch.set_rng_state(state["torch_random"])
-        self.seen, self.steps = state["seen"].copy(), state["steps"]
+        self.met, self.steps = state["met"].copy(), state["steps"]

@@ -247,6 +247,6 @@ def assemble(
     with torch.no_grad():
         behaviour.trends.bias[UNSEEN] += made.get("unseen_offset", 0.0)
         behaviour.newcomer_trends[int(made.get("newcomer_trend", 0))] = made.get("newcomer_boost", 0.0)
-    met = np.flatnonzero(trainer.seen).tolist()
+    met = np.flatnonzero(trainer.met).tolist()
     residuals = trainer.average.residuals.detach().cpu().numpy()[met].copy()
     return InterestModel(text_model, behaviour, list(data.ledger.kinds), [data.item_ids[row] for row in met], residuals)

@@ -83,7 +83,10 @@ class Window:
         return Window(self.ledger, self.rows, self.start, np.clip(end, self.start, self.end))
 
     def codes(self, start: int, end: int) -> np.ndarray:
-        """For events of the ledger, int64: the item's code, or for a search that of its query counted on after them."""
+        """For events of the ledger, int64: the item's code, or for a search that of its query counted on after them.
+
+        A comment's is its item's: its words count when it is in the vector, not when it is folded in.
+        """
         item, query = self.ledger.item[start:end], self.ledger.query[start:end]
         found: np.ndarray = np.where(item >= 0, item, len(self.ledger.items) + query)
         return found
@@ -94,7 +97,10 @@ class Window:
         found = []
         for start, end in zip(np.maximum(self.start, self.end - most), self.end, strict=True):
             kinds = [self.ledger.kinds[kind] for kind in self.ledger.kind[start:end]]
-            found.append(History(table[self.codes(start, end)], kinds))
+            vectors = table[self.codes(start, end)]
+            comments = np.flatnonzero((self.ledger.item[start:end] >= 0) & (self.ledger.query[start:end] >= 0))
+            vectors[comments] = (vectors[comments] + query_vectors[self.ledger.query[start:end][comments]]) / 2
+            found.append(History(vectors, kinds))
         return found
 
 

@@ -101,7 +101,7 @@ def _no_kinds(data: TrainingData) -> TrainingData:
 
 
 def _no_searches(data: TrainingData) -> TrainingData:
-    kept = data.ledger.query < 0
+    kept = data.ledger.item >= 0
     place = np.cumsum(kept) - 1
     return replace(
         data,

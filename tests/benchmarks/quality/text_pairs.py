@@ -22,7 +22,7 @@ def item_pairs(table: Transitions, item_ids: list[str]) -> Pairs:
 def query_pairs(ledger: Ledger) -> Pairs:
     """Each search with what was taken soon after: queries, item ids, float64 counts."""
     found: dict[tuple[int, int], float] = {}
-    for row in np.flatnonzero(ledger.query >= 0):
+    for row in np.flatnonzero(ledger.item < 0):
         for later in range(row + 1, min(row + 1 + SEARCH_EVENTS, len(ledger))):
             soon = (ledger.time[later] - ledger.time[row]) * 1e6 <= SEARCH_MICROSECONDS
             if ledger.user[later] == ledger.user[row] and soon and ledger.item[later] >= 0 and ledger.weight[later] > 0:
