@@ -10,7 +10,6 @@ python tests/benchmarks/quality/days.py --data folder --days 8
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import logging
 import sys
@@ -121,14 +120,16 @@ def main(argv: list[str] | None = None) -> int:
 
     encoder = text_model_folder(settings.text_model)
     text, start = TextModel.load(encoder), None
-    for day in range(1, wanted.days + 1):
-        until = np.quantile(data.ledger.time, 1.0 - HOLDOUT - DAY * (wanted.days - day))
-        part = replace(data, ledger=data.ledger.before(float(until)))
-        before = copy.deepcopy(text)
-        warm = train(part, start, text)
-        tell(day, "the day before" if start else "afresh", warm)
-        start = warm.model.start
-    for began, first in (("behaviour afresh", before), ("afresh", TextModel.load(encoder))):
+    with tempfile.TemporaryDirectory(prefix="nearline-days-") as before:
+        for day in range(1, wanted.days + 1):
+            until = np.quantile(data.ledger.time, 1.0 - HOLDOUT - DAY * (wanted.days - day))
+            part = replace(data, ledger=data.ledger.before(float(until)))
+            text.save(Path(before))
+            warm = train(part, start, text)
+            tell(day, "the day before" if start else "afresh", warm)
+            start = warm.model.start
+        read_before = TextModel.load(before)
+    for began, first in (("behaviour afresh", read_before), ("afresh", TextModel.load(encoder))):
         fresh = train(part, None, first)
         difference = People(warm.user).mean(warm.gains - fresh.gains)
         tell(wanted.days, began, fresh, warm_is_better_by=difference.as_dict() if difference else None)
