@@ -181,7 +181,10 @@ def test_the_next_day_starts_from_what_saw_nothing_of_its_window(model: Interest
     assert why_afresh(start, replace(shape, history_length=9), NEXT_DAY) == "it has another shape"
     other = replace(NEXT_DAY, ledger=replace(NEXT_DAY.ledger, kinds=[*NEXT_DAY.ledger.kinds[:-1], "nod"]))
     assert why_afresh(start, shape, other) == "it knows other kinds of events"
-    assert start.notes == {"text_model": None, "trained_until": 16 * tiny_models.DAY}
+    turned = [-weight for weight in NEXT_DAY.ledger.kind_weights]
+    other = replace(NEXT_DAY, ledger=replace(NEXT_DAY.ledger, kind_weights=turned))
+    assert why_afresh(start, shape, other) == "what is a dislike has changed"
+    assert start.notes["trained_until"] == 16 * tiny_models.DAY
     assert weights_digest(start.behaviour) != weights_digest(model.behaviour)
 
 

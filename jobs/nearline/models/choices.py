@@ -106,7 +106,7 @@ class Choices:
     def choose(self) -> None:
         """Choose transitions, their weight and what an item that nobody met gets added, together."""
         self.start = assemble(self.trainer, self.text_model, self.data, {})
-        self.start.notes = {"trained_until": self.data.inner_end}
+        self.start.notes = {"trained_until": self.data.inner_end, "kind_weights": self.data.kind_weights}
         interests, items = self._interests()
         # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
         spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0

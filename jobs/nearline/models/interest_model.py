@@ -126,9 +126,8 @@ class InterestModel:
             ids, residuals = kept["residual_item_ids"], kept["residuals"].numpy()
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as problem:
             raise incomplete(folder, problem) from problem
-        notes = {"text_model": model.notes.get("text_model")}
-        if "validated_from" in model.notes:
-            notes["trained_until"] = model.notes["validated_from"]
+        names = {"text_model": "text_model", "kind_weights": "kind_weights", "validated_from": "trained_until"}
+        notes = {names[name]: value for name, value in model.notes.items() if name in names}
         return cls(model.text, behaviour, model.kinds, ids, residuals, notes)
 
     def save(self, folder: str | Path) -> None:

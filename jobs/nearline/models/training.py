@@ -154,6 +154,9 @@ def why_afresh(champion: InterestModel, shape: BehaviourConfig, data: TrainingDa
         return "it has another shape"
     if champion.kinds != list(data.ledger.kinds):
         return "it knows other kinds of events"
+    known = champion.notes.get("kind_weights", data.kind_weights)
+    if any((known[kind] < 0) != (weight < 0) for kind, weight in data.kind_weights.items()):
+        return "what is a dislike has changed"
     if champion.trained_until > data.inner_end:
         return "it has seen events of the validation window"
     return ""
