@@ -24,8 +24,9 @@ DOC = """
 | `publish` | Python | checks the index, then flips the live version and moves MLflow's alias with it |
 | `archive_events` | Spark | events older than `NEARLINE_HOT_DAYS` from Postgres to Parquet |
 
-**When `judge` is skipped** the candidate was not good enough; the last lines of its log say by how much. Everything up
-to `publish` is skipped then, the live model stays, and `archive_events` still runs. That is a day like any other.
+**When `judge` is skipped** the candidate was not good enough; the last lines of its log and the page *Nearline* say by
+how much. Everything up to `publish` is skipped then, the live model stays, and `archive_events` still runs. That is a
+day like any other.
 
 **When `take_snapshot` is skipped** there were no events to learn from.
 

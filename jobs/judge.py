@@ -2,7 +2,7 @@
 
 python jobs/judge.py --run NAME
 
-Exit status 99: refused, with the reason in judgement.json and in MLflow.
+Exit status 99: refused, with the reason in judgement.json, in MLflow and in nearline.judgements.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from psycopg.types.json import Jsonb
 
 from nearline.adapters import mlflow_registry
 from nearline.adapters.judgement_plot import judgement_plot
@@ -114,6 +115,9 @@ def _report(settings: Settings, run: RunFolder, judgement: Judgement) -> None:
     tracked.log_dict(content, "judgement.json")
     tracked.log_figure(judgement_plot(judgement.figures), "judgement.png")
     tracked.tag(accepted=str(judgement.accepted).lower(), reason=judgement.reason)
+    about = {"run": run.name, "accepted": judgement.accepted, "reason": judgement.reason, "metrics": Jsonb(content)}
+    with connect(settings, autocommit=True) as connection:
+        connection.execute(queries("publish")["judged"], about)
     if not judgement.accepted:
         tracked.finish()
 

@@ -68,6 +68,9 @@ def read(connection: psycopg.Connection[dict[str, Any]], *, user: str, kind: str
         "promotions": connection.execute(
             "select * from nearline.promotions order by promotion_id desc limit 8"
         ).fetchall(),
+        "judgements": connection.execute(
+            "select * from nearline.judgements order by judged_at desc limit 8"
+        ).fetchall(),
     }
     if user:
         facts["events"] = connection.execute(

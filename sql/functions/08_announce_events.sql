@@ -28,4 +28,5 @@ comment on function nearline_data._announce_events is 'Wakes refresh_interests w
 
 select nearline_data._ensure_trigger(
     'TRIGGER event_announces_itself AFTER INSERT ON nearline_data.event FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+  , 'Wakes the nearline job.'
 );

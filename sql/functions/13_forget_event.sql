@@ -22,4 +22,5 @@ comment on function nearline.forget_event is
 
 select nearline_data._ensure_trigger(
     'TRIGGER erasure_announces_itself AFTER INSERT ON nearline_data.erased_user FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+  , 'Wakes the nearline job, which takes the person''s vectors away.'
 );

@@ -25,6 +25,7 @@ comment on function nearline_data._keep_arms is 'Refuses arms that add up to mor
 
 select nearline_data._ensure_trigger(
     'TRIGGER experiment_arm_is_fixed AFTER INSERT OR DELETE OR UPDATE ON nearline_data.experiment_arm FOR EACH ROW EXECUTE FUNCTION nearline_data._keep_arms()'
+  , 'Arms of an experiment that runs stay as they are.'
 );
 
 create or replace function nearline_data._keep_control()
@@ -46,4 +47,5 @@ comment on function nearline_data._keep_control is 'Refuses, at the end of a tra
 
 select nearline_data._ensure_trigger(
     'CONSTRAINT TRIGGER experiment_arm_has_a_control AFTER INSERT OR DELETE OR UPDATE ON nearline_data.experiment_arm DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION nearline_data._keep_control()'
+  , 'At the end of a transaction, as arms come one by one.'
 );

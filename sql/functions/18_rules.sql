@@ -53,6 +53,7 @@ comment on function nearline_data._compile_rule is 'Compiles what a rule says of
 
 select nearline_data._ensure_trigger(
     'TRIGGER rule_is_compiled BEFORE INSERT OR UPDATE ON nearline_data.rule FOR EACH ROW EXECUTE FUNCTION nearline_data._compile_rule()'
+  , 'Refuses a rule that cannot be, and prepares its filter for searches.'
 );
 
 -- Languages were compared by their letters' case once: what is written so is compiled again.

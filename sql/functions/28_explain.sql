@@ -1,5 +1,6 @@
 select nearline_data._ensure_trigger(
     'TRIGGER wish_announces_itself AFTER INSERT ON nearline_data.explanation_wanted FOR EACH STATEMENT EXECUTE FUNCTION nearline_data._announce_events()'
+  , 'Wakes the nearline job, which computes what an explanation needs.'
 );
 
 create or replace function nearline_data._explained(

@@ -14,6 +14,22 @@ begin atomic
 end;
 comment on function nearline_data._wilson is '95% interval of a share, after Wilson (1927): never below 0 or above 1, and honest where nothing was clicked.';
 
+create or replace function nearline_data._checked_since(since timestamptz, until timestamptz)
+returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if since is null or since > until then
+        raise exception 'since is %, expected a moment not after until, which is %'
+            , coalesce(since::text, 'null'), coalesce(until::text, 'null')
+            using errcode = '22023', hint = 'Such as since => now() - interval ''7 days''.';
+    end if;
+    return since;
+end
+$$;
+comment on function nearline_data._checked_since is 'The beginning of a span of time; refuses one that is missing or after the end.';
+
 create or replace function nearline.performance_between(since timestamptz, until timestamptz default now())
 returns table (
     day date
@@ -44,7 +60,7 @@ begin atomic
     ), shown as (
         select (a.shown_at at time zone 'UTC')::date as day, a.model_version, a.strategy, i.kind, i.is_active
              , a.user_id, a.item_id, a.clicked, a.converted, a.revenue
-        from nearline_data._attributed(since, least(until, now() + interval '1 day')) a
+        from nearline_data._attributed(nearline_data._checked_since(since, until), least(until, now() + interval '1 day')) a
         left join catalogue i on i.item_id = a.item_id
     ), counted as (
         select s.day, s.model_version, s.strategy, s.kind

@@ -8,7 +8,7 @@ grant execute on function
   , nearline.similar_items, nearline.trending, nearline.recent_events, nearline.interests, nearline.lasting_interests
 to nearline_reader;
 grant execute on function nearline.plan to nearline_reader;
-grant select on nearline.freshness, nearline.live_model, nearline.promotions, nearline.versions to nearline_reader;
+grant select on nearline.freshness, nearline.live_model, nearline.promotions, nearline.versions, nearline.judgements to nearline_reader;
 grant execute on function nearline.performance_between, nearline.experiment_result to nearline_reader;
 grant select on nearline.performance to nearline_reader;
 grant execute on function nearline.explain to nearline_reader;  -- all it writes is a wish for the nearline job

@@ -1,4 +1,10 @@
--- Blocks of embed_items, rebuild_interests, publish, follow_champion and keep_house.
+-- Blocks of judge, embed_items, rebuild_interests, publish, follow_champion and keep_house.
+
+-- judged --
+insert into nearline_data.judgement (run, accepted, reason, metrics)
+values (%(run)s, %(accepted)s, %(reason)s, %(metrics)s)
+on conflict (run) do update
+set judged_at = now(), accepted = excluded.accepted, reason = excluded.reason, metrics = excluded.metrics;
 
 -- begin_version --
 insert into nearline_data.model_version (

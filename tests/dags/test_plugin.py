@@ -87,6 +87,21 @@ def test_hostile_text_is_shown_as_text(logged_in: TestClient, page_database: Set
     assert 'id="recommendations"' in others.text
 
 
+def test_a_refused_candidate_is_shown_with_the_reason(
+    logged_in: TestClient, page_database: Settings, connection: Connection
+) -> None:
+    connection.execute(
+        "insert into nearline_data.judgement (run, judged_at, accepted, reason, metrics)"
+        " values ('monday', now() - interval '1 day', true, 'better', '{}'), ('tuesday', now(), false, %s, '{}')",
+        (f"not better than the champion {HOSTILE}",),
+    )
+    table = logged_in.get("/nearline/").text.partition('<table id="judgements">')[2].partition("</table>")[0]
+    cells = [html.unescape(cell) for cell in re.findall("<td>(.*?)</td>", table)]
+    assert cells[1:4] == ["tuesday", "refused", f"not better than the champion {HOSTILE}"]
+    assert cells[5:] == ["monday", "accepted", "better"]
+    assert "<script>" not in table
+
+
 @pytest.mark.parametrize("query", ["count=0", "count=101", "count=x", "user=" + "u" * 501])
 def test_bad_questions_are_refused(logged_in: TestClient, query: str) -> None:
     assert logged_in.get(f"/nearline/?{query}").status_code == 422

@@ -62,7 +62,13 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def judged(day: Settings) -> Callable[[Callable[[dict[str, Any]], None]], Judged]:
+def home(day: Settings, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's folder, with a fresh database."""
+    monkeypatch.setenv("NEARLINE_HOME", str(day.home))
+
+
+@pytest.fixture
+def judged(day: Settings, home: None) -> Callable[[Callable[[dict[str, Any]], None]], Judged]:
     """Judge beside a champion whose model.json is changed; what judgement.json says."""
     [champion] = day.models_folder.iterdir()
     run = RunFolder(day, "day-1")
@@ -126,9 +132,8 @@ def test_a_champion_that_cannot_be_compared_is_left_out_and_the_reason_says_so(
 
 
 @pytest.fixture
-def without_alias(day: Settings, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Somebody has deleted the alias; the database is a fresh one."""
-    monkeypatch.setenv("NEARLINE_HOME", str(day.home))
+def without_alias(day: Settings, home: None) -> Iterator[None]:
+    """Somebody has deleted the alias."""
     mlflow_registry.connect(day).delete_registered_model_alias(day.model, mlflow_registry.CHAMPION)
     yield
     mlflow_registry.move_alias(day, 1)
@@ -178,6 +183,17 @@ def test_without_an_alias_and_a_database_nothing_is_judged(monkeypatch: pytest.M
         judge.main(["--run", "day-1"])
 
 
+def test_who_sees_only_sql_reads_why_a_candidate_was_refused(
+    connection: Connection, judged: Callable[..., Judged]
+) -> None:
+    for moment in (LATER, CUT):  # it is judged again, and what was found the last time counts
+        found, reason = judged(trained_until(moment))
+        assert not found["accepted"]
+        rows = connection.execute("select run, accepted, reason, metrics from nearline.judgements").fetchall()
+        assert rows == [("day-1", False, reason, found)]
+
+
+@pytest.mark.usefixtures("home")
 def test_a_champion_reads_no_text_that_it_read_as_a_candidate(day: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunFolder(day, "day-1")
     run.judgement.write_text(json.dumps({"accepted": True, "reason": "better"}))

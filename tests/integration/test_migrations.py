@@ -73,7 +73,10 @@ def test_every_object_has_a_comment(connection: Connection) -> None:
         """
         select c.oid::regclass::text from pg_class c
         where c.relnamespace in ('nearline'::regnamespace, 'nearline_data'::regnamespace)
-          and c.relkind in ('r', 'p', 'v') and obj_description(c.oid, 'pg_class') is null
+          and c.relkind in ('r', 'p', 'v', 'S') and obj_description(c.oid, 'pg_class') is null
+        union all
+        select tgrelid::regclass || '.' || tgname from pg_trigger
+        where not tgisinternal and obj_description(oid, 'pg_trigger') is null
         union all
         select c.oid::regclass || '.' || a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
         where c.relnamespace in ('nearline'::regnamespace, 'nearline_data'::regnamespace)
@@ -168,7 +171,7 @@ def test_grants_are_these_and_no_others(connection: Connection) -> None:
     assert held.pop(("schema", "engine")) == {
         "nearline": {"usage"}, "nearline_data": {"usage"}, "nearline_load": {"usage", "create"},
     }  # fmt: skip
-    views = ["freshness", "live_model", "promotions", "versions", "performance"]
+    views = ["freshness", "live_model", "promotions", "versions", "judgements", "performance"]
     assert held.pop(("relation", "reader")) == {view: {"select"} for view in views}
     everything = {"select", "insert", "update", "delete"}
     less = {"migration": {"select"}, "promotion": {"select"}, "live_version": {"select"}}

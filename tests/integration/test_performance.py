@@ -231,3 +231,11 @@ def test_only_the_partitions_of_the_days_are_read(shop: Connection) -> None:
     read = {word for (line,) in plan if "never" not in line for word in line.split() if word.startswith("event_20")}
     tables = {word for word in read if word.count("_") == 2 and not word.endswith("idx")}
     assert 1 <= len(tables) <= 2, tables
+
+
+@pytest.mark.parametrize(("since", "seen"), [(None, "null"), (START + timedelta(days=1), "20")], ids=["none", "late"])
+def test_a_span_of_time_that_has_no_beginning_is_refused(shop: Connection, since: datetime | None, seen: str) -> None:
+    refused = f"since is {seen}.*, expected a moment not after until, which is 20"
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=refused):
+        shop.execute(PERFORMANCE, (since, START))
+    assert shop.execute(PERFORMANCE, (START, START)).fetchall() == []
