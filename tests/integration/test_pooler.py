@@ -1,18 +1,28 @@
 """The contract through a pooler in transaction mode: each transaction may meet another server connection.
 
 What such a pooler does is done here by hand: one client's transactions take turns on several connections, which are
-reset with DISCARD ALL in between, and statements are prepared on some connections and not on others.
+reset with DISCARD ALL in between, and statements are prepared on some connections and not on others. Where PgBouncer is
+installed it is asked too.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from application_login import application_login
 from nearline.adapters.migrations import deploy
@@ -162,6 +172,78 @@ def test_transactions_may_go_to_any_connection(settings: Settings, shop: Connect
     shop.execute("delete from nearline_data.exposure")
     assert pooled == story(ask_one)
     assert len(pooled) > 60
+
+
+@pytest.fixture
+def bouncer(login: str) -> Iterator[str]:
+    """DSN of a PgBouncer in transaction mode with three connections to the server."""
+    if (program := shutil.which("pgbouncer")) is None:
+        pytest.skip("PgBouncer is not installed")
+    place = conninfo_to_dict(login)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "pgbouncer.ini").write_text(
+            f"""[databases]
+            shop = host={place["host"]} port={place["port"]} dbname={place["dbname"]} user={place["user"]}
+            [pgbouncer]
+            unix_socket_dir = {folder}
+            listen_port = 6432
+            auth_type = any
+            pool_mode = transaction
+            default_pool_size = 3
+            logfile = {folder}/log
+            """
+        )
+        command = [program, str(folder / "pgbouncer.ini")]
+        if os.geteuid() == 0:  # which it refuses to run as
+            server = Path(str(place["host"])).owner()
+            for path in (folder, folder / "pgbouncer.ini"):
+                shutil.chown(path, server)
+            command[1:1] = ["-u", server]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                began = time.monotonic()
+                while not (folder / ".s.PGSQL.6432").exists():
+                    assert process.poll() is None, (folder / "log").read_text()
+                    assert time.monotonic() - began < 10
+                    time.sleep(0.05)
+                yield f"postgresql://anybody@/shop?host={quote(str(folder), safe='/')}&port=6432"
+            finally:
+                process.terminate()
+                process.wait(10)
+
+
+def test_pgbouncer_gives_the_answers_of_a_connection_of_ones_own(shop: Connection, bouncer: str) -> None:
+    ended, met = threading.Event(), set[int]()
+
+    def keep_busy() -> None:
+        with psycopg.connect(bouncer, autocommit=True, prepare_threshold=None) as other:
+            while not ended.is_set():
+                other.execute("select * from nearline.recommend('u')").fetchall()
+
+    def ask_one(statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return shop.execute(statement.encode(), values).fetchall()
+
+    others = [threading.Thread(target=keep_busy) for _ in range(4)]
+    for other in others:
+        other.start()
+    try:
+        with psycopg.connect(bouncer, autocommit=True, prepare_threshold=None) as client:
+
+            def ask(statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+                with client.transaction():
+                    met.update(pid for (pid,) in client.execute("select pg_backend_pid()").fetchall())
+                    return client.execute(statement.encode(), values).fetchall()
+
+            pooled = story(ask)
+    finally:
+        ended.set()
+        for other in others:
+            other.join()
+    assert len(met) > 1, "one client's transactions went to one connection only"
+    shop.execute("select nearline.erase_user('ada')")
+    shop.execute("delete from nearline_data.exposure")
+    assert pooled == story(ask_one)
 
 
 def test_prepared_statements_outlive_a_publish_and_a_deploy(
