@@ -113,10 +113,10 @@ bench-nearline: $(READY)  ## Freshness, throughput and growth of the nearline pa
 	@$(if $(MINUTES),MINUTES="$(MINUTES)") $(if $(SCALES),SCALES="$(SCALES)") \
 	  $(RUN) tests/benchmarks/run.py recording next_query refresh event_to_vector airflow_lag
 
-bench-quality: $(READY) $(if $(filter none,$(PEERS)),,$(PEERS_READY))  ## Quality beside peers: make bench-quality DATA=folder [PEERS=none] [PROTOCOL=loo]
+bench-quality: $(READY) $(if $(filter none,$(PEERS)),,$(PEERS_READY))  ## Quality beside peers: make bench-quality DATA=folder [PEERS=none] [PROTOCOL=loo] [SEEDS=8,9]
 	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-quality DATA=folder" >&2; exit 1; }
 	@$(RUN) tests/benchmarks/quality/run_quality.py --data "$(DATA)" --peers "$(PEERS)" --peers-python $(PEERS_RUN) \
-	  --protocol "$(or $(PROTOCOL),successive)" $(if $(BUDGET),--budget "$(BUDGET)") $(if $(AGAIN),--again "$(AGAIN)") \
+	  --protocol "$(or $(PROTOCOL),successive)" $(if $(BUDGET),--budget "$(BUDGET)") $(if $(AGAIN),--again "$(AGAIN)") $(if $(SEEDS),--seeds "$(SEEDS)") \
 	  --out "$(or $(OUT),$(STATE)/bench/quality/$(notdir $(patsubst %/,%,$(DATA)))/$(or $(PROTOCOL),successive))"
 
 bench-days: $(READY)  ## What a warm start saves and costs, days in a row: make bench-days DATA=folder [DAYS=8]

@@ -17,6 +17,7 @@ from benchmarks.quality.plots import draw_plots
 from benchmarks.quality.problem_folder import write_problem
 from benchmarks.quality.protocol import Problem, leave_one_out, successive
 from benchmarks.quality.report import compare, strata_figures
+from benchmarks.quality.seeds import seed_figures
 from benchmarks.quality.table import table
 from nearline.core.behaviour import make_ledger
 from nearline.core.interest import DIM, LATENT
@@ -115,6 +116,26 @@ def test_figures_are_those_of_the_core_and_of_the_file(problem: Problem, tmp_pat
     assert "*" not in table(report | {"made": {"peer": {"stopped_by_budget": False}}})
     lines = table(report | {"made": {"peer": {"stopped_by_budget": True}, "nearline": {}}}).splitlines()
     assert [line.split()[0] for line in lines if line.startswith(("peer", "*"))] == ["peer*"] * 3 + ["*"]
+
+
+def test_each_training_seed_has_its_figures_beside_the_best_peer(problem: Problem, tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    made = {name: random.normal(size=shape(problem)) for name in ("nearline", "again", "good", "bad")}
+    for name, better in (("nearline", 2), ("again", 1), ("good", 1)):
+        made[name][np.arange(len(problem.test)), problem.test.targets] += better
+    judged = {name: ranked_of(problem, scores, tmp_path) for name, scores in made.items()}
+    peers = {name: judged[name] for name in ("good", "bad")}
+    found = seed_figures(problem, {7: judged["nearline"], 8: judged["again"]}, peers)
+    strata = strata_figures(problem, {name: judged[name] for name in ("nearline", "good", "bad")})
+    for name, figures in found.items():
+        assert figures["ndcg"][7] == pytest.approx(strata[name]["models"]["nearline"]["ndcg"]["value"])
+        assert figures["mean"] == pytest.approx(np.mean([*figures["ndcg"].values()]))
+        best = strata[name]["models"]["good"]["ndcg"]["value"]
+        assert figures["gain"][8] == pytest.approx(figures["ndcg"][8] / best - 1)
+    assert found["all"]["gain"][7] > 0.3 > abs(found["all"]["gain"][8])
+    assert seed_figures(problem, {7: judged["nearline"], 8: judged["again"]}, {})["all"]["gain"] == {7: None, 8: None}
+    report = {"data": {"name": "world"}, "protocol": {"name": "successive"}, "strata": strata, "failed": {}, "made": {}}
+    assert table(report | {"seeds": found}).splitlines()[-1].startswith("8 ")
 
 
 def test_a_stratum_without_rows_has_no_figures(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Scores:
         return found if current else None
 
     def names(self) -> list[str]:
-        """All models with scores of this problem, nearline and its ablations first."""
+        """All models with scores of this problem, nearline first."""
         found = [path.stem for path in self.folder.glob("*.json") if self.facts(path.stem) is not None]
         return sorted(found, key=lambda name: (not name.startswith("nearline"), name))
 
@@ -95,21 +95,19 @@ def wanted_peers(text: str) -> list[str]:
     return names
 
 
-def run_ours(scores: Scores, score: Callable[[], None], *, again: bool) -> None:
-    """Have nearline's own model write its scores, and those of its ablations."""
-    if (kept := scores.facts("nearline")) is not None and not again:
+def run_ours(scores: Scores, name: str, score: Callable[[], None], *, again: bool) -> None:
+    """Have a model of nearline's own write the scores of its name."""
+    if (kept := scores.facts(name)) is not None and not again:
         if kept.get("code") != code():
-            log.warning("nearline: the scores that are there were made by other code than today's")
-        log.info("nearline: scores of this problem are there (to make them again: --again nearline, or AGAIN=nearline)")
+            log.warning("%s: the scores that are there were made by other code than today's", name)
+        log.info("%s: scores of this problem are there (to make them again: --again nearline, or AGAIN=nearline)", name)
         return
     began, before, made_by = time.monotonic(), scores.written(), code()
     score()
     scores.stamp(before, made_by)
-    if scores.facts("nearline") is None:
-        raise InputError(
-            f"{scores.folder}: expected nearline.npy and nearline.json from nearline_model.score, saw none."
-        )
-    log.info("nearline took %.0f s", time.monotonic() - began)
+    if scores.facts(name) is None:
+        raise InputError(f"{scores.folder}: expected {name}.npy and {name}.json from nearline_model.score, saw none.")
+    log.info("%s took %.0f s", name, time.monotonic() - began)
 
 
 def run_peers(

@@ -28,13 +28,13 @@ from nearline.training_plan import training_plan
 log = logging.getLogger("nearline.quality")
 
 
-def score(data: QualityData, problem: Problem, folder: Path) -> None:
-    """Train on the problem, score its test rows into scores/nearline.npy, float32 (rows, items), and .json."""
+def score(data: QualityData, problem: Problem, folder: Path, name: str, seed: int) -> None:
+    """Train on the problem, score its test rows into scores/<name>.npy, float32 (rows, items), and .json."""
     use_threads()
     began = time.monotonic()
     figures: list[dict[str, float]] = []
-    keep = folder / "nearline"
-    settings = replace(Settings.from_env(), seed=problem.seed)
+    keep = folder / name
+    settings = replace(Settings.from_env(), seed=seed)
     plan = training_plan(settings)
     model = train_interest_model(
         training_data(data, problem),
@@ -51,7 +51,7 @@ def score(data: QualityData, problem: Problem, folder: Path) -> None:
     said = kept_vectors([*data.texts, *data.ledger.queries], model.text_vectors, keep / "text_vectors")
     texts = said[: len(data.texts)], said[len(data.texts) :]
     shape = (len(test.window), len(data.item_ids))
-    write_scores(test.served_scores(model, *texts, table), shape, scores / "nearline.npy")
+    write_scores(test.served_scores(model, *texts, table), shape, scores / f"{name}.npy")
     items, queries = test.vectors(model, *texts)
     curves = freshness(problem.test, problem.trained, model, table, items, queries, problem.seed, timed=data.timed)
     facts = {
@@ -62,7 +62,7 @@ def score(data: QualityData, problem: Problem, folder: Path) -> None:
         "freshness": curves,
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    (scores / "nearline.json").write_text(json.dumps(facts, indent=1, default=float))
+    (scores / f"{name}.json").write_text(json.dumps(facts, indent=1, default=float))
 
 
 def training_data(data: QualityData, problem: Problem) -> TrainingData:

@@ -15,6 +15,7 @@ import logging
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from benchmarks.quality.figures import figures
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.protocol import leave_one_out, successive
 from benchmarks.quality.report import OURS, strata_figures
+from benchmarks.quality.seeds import scores_name, seed_figures
 from benchmarks.quality.table import table
 from nearline.errors import InputError, run_job
 from nearline.models.kept_vectors import kept_vectors
@@ -55,13 +57,22 @@ def main(argv: list[str] | None = None) -> int:
 
     scores = contestants.Scores(folder / "scores", digest)
     again, fill = (set((names or "").split(",")) for names in (wanted.again, wanted.fill))
-    contestants.run_ours(scores, lambda: _score_ours(data, problem, folder), again=bool(again & {"all", OURS}))
+    ours = {wanted.seed: OURS} | {seed: scores_name(seed) for seed in wanted.seeds if seed != wanted.seed}
+    for seed, name in ours.items():
+        contestants.run_ours(
+            scores, name, partial(_score_ours, data, problem, folder, name, seed), again=bool(again & {"all", OURS})
+        )
     failed = contestants.run_peers(
         scores, peers, wanted.peers_python, wanted.budget,
         again=lambda peer: bool(again & {"all", peer}), fill=lambda peer: bool(fill & {"all", peer}),
     )  # fmt: skip
-    shown = [name for name in scores.names() if name in peers or name.startswith(OURS)]
-    judged = {name: ranked.rank_scores(scores.folder / f"{name}.npy", problem) for name in shown}
+    found = {
+        name: ranked.rank_scores(scores.folder / f"{name}.npy", problem)
+        for name in scores.names()
+        if name in peers or name in ours.values()
+    }
+    shown = [name for name in found if name in peers or name == OURS]
+    judged = {name: found[name] for name in shown}
     report = {
         "data": _data_facts(data),
         "code": contestants.code(),
@@ -70,6 +81,9 @@ def main(argv: list[str] | None = None) -> int:
         "failed": failed,
         "strata": strata_figures(problem, judged),
     }
+    if len(ours) > 1:
+        trained = {seed: found[name] for seed, name in ours.items()}
+        report["seeds"] = seed_figures(problem, trained, {name: judged[name] for name in shown if name != OURS})
     began = time.monotonic()
     predictions.write_predictions(problem, data, judged, folder / "predictions.parquet")
     _write(report, folder)
@@ -82,8 +96,8 @@ def main(argv: list[str] | None = None) -> int:
     _write(report, folder)
     publish("quality", list(figures(report)), folder)
     print(table(report), file=sys.stderr)
-    found = report["check"]
-    return int(bool(found) and (found["different"] > 0 or not found["compared"]))
+    checked = report["check"]
+    return int(bool(checked) and (checked["different"] > 0 or not checked["compared"]))
 
 
 def make_problem(data: QualityData, protocol: str, seed: int) -> Problem:
@@ -132,10 +146,10 @@ def check(folder: Path, python: Path) -> dict[str, Any] | None:
     return found
 
 
-def _score_ours(data: QualityData, problem: Problem, folder: Path) -> None:
+def _score_ours(data: QualityData, problem: Problem, folder: Path, name: str, seed: int) -> None:
     from benchmarks.quality import nearline_model
 
-    nearline_model.score(data, problem, folder)
+    nearline_model.score(data, problem, folder, name, seed)
 
 
 def _data_facts(data: QualityData) -> dict[str, Any]:
@@ -150,6 +164,13 @@ def _write(report: dict[str, Any], folder: Path) -> None:
     draft.replace(folder / "report.json")
 
 
+def _numbers(text: str) -> list[int]:
+    numbers = text.split(",")
+    if not all(number.strip().isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"expected whole numbers such as 8,9; saw {text!r}")
+    return [int(number) for number in numbers]
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with items and events, or MovieLens' own")
@@ -159,6 +180,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"), metavar="PYTHON")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds for each peer to tune and learn")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument(
+        "--seeds", type=_numbers, default=[], metavar="NUMBERS", help="train nearline with these seeds too: 8,9"
+    )
     parser.add_argument("--again", nargs="?", const="all", metavar="NAMES", help="make these scores again (all)")
     parser.add_argument(
         "--fill",

@@ -19,6 +19,8 @@ SHOWN = (
     ("warm", "popularity_lift", "popularity lift"),
 )
 
+SEEDED = ("warm", "cold", "new_users", "all")
+
 
 def table(report: dict[str, Any]) -> str:
     """All models, best warm NDCG@10 first, with intervals of 95%; then nearline against each of the others.
@@ -54,6 +56,11 @@ def table(report: dict[str, Any]) -> str:
         )
     if len(versus) > 1:
         lines += ["", *_aligned(versus)]
+    if "seeds" in report:
+        seeded = [["nearline, trained with seed", *(f"{name} NDCG@10" for name in SEEDED)]]
+        some = report["seeds"]["all"]["ndcg"]
+        seeded += [[str(seed), *(_seeded(report["seeds"], name, seed) for name in SEEDED)] for seed in some]
+        lines += ["", *_aligned(seeded)]
     if starred:
         lines += ["", "* stopped by its budget before validation said that it was at its best"]
     lines += [f"{peer} failed: {reason}" for peer, reason in report["failed"].items()]
@@ -68,6 +75,13 @@ def _value(strata: dict[str, Any], stratum: str, model: str, metric: str) -> flo
 def _cell(strata: dict[str, Any], stratum: str, model: str, metric: str) -> str:
     found = strata[stratum]["models"].get(model, {}).get(metric)
     return _interval(found) if found else "-"
+
+
+def _seeded(seeds: dict[str, Any], stratum: str, seed: int) -> str:
+    if stratum not in seeds:
+        return "-"
+    gain = seeds[stratum]["gain"][seed]
+    return f"{seeds[stratum]['ndcg'][seed]:.4f}" + ("" if gain is None else f" ({gain:+.1%})")
 
 
 def _interval(found: dict[str, Any]) -> str:
