@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from nearline_airflow.assets import ARCHIVE, EVENTS, INTERESTS, ITEM_EMBEDDINGS, ITEMS, MODEL
 from nearline_airflow.tasks import RUN, python_job, spark_job
@@ -30,6 +30,8 @@ day like any other.
 
 **When `take_snapshot` is skipped** there were no events to learn from.
 
+**To begin without what the champion knows**, after an erasure or bad data, trigger it with *Start afresh*.
+
 **When a task fails**, clear it: every job does the same again when it runs twice. The run's files are in
 `NEARLINE_HOME/runs/<run id>`.
 
@@ -47,10 +49,19 @@ with DAG(
     dagrun_timeout=timedelta(hours=20),
     default_args={"owner": "nearline"},
     tags=["nearline", "training"],
+    params={
+        "afresh": Param(
+            False,
+            type="boolean",
+            title="Start afresh",
+            description="Train both models from the beginning, not from the champion: after an erasure, or bad data.",
+        ),
+    },
 ):
     take_snapshot = spark_job("take_snapshot", "--run", RUN, inlets=[ITEMS, EVENTS])
     pair_items = spark_job("pair_items", "--run", RUN)
-    finetune = spark_job("finetune", "--run", RUN, hours=12)
+    start = "{{ 'afresh' if params['afresh'] else 'champion' }}"
+    finetune = spark_job("finetune", "--run", RUN, "--start", start, hours=12)
     # As long as finetune: the champion, too, may have all texts to read.
     judge = python_job("judge", "--run", RUN, minutes=720)
     register = python_job("register", "--run", RUN, outlets=[MODEL])

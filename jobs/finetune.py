@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 from pyspark.ml.torch.distributor import TorchDistributor
@@ -20,7 +21,7 @@ from pyspark.ml.torch.distributor import TorchDistributor
 from nearline.adapters import mlflow_registry
 from nearline.adapters.snapshot import read_facts
 from nearline.adapters.spark import session
-from nearline.errors import ModelError, SettingsError, StackError, run_job
+from nearline.errors import InputError, ModelError, SettingsError, StackError, run_job
 from nearline.run_folder import NAME, RunFolder
 from nearline.settings import Settings
 
@@ -31,16 +32,16 @@ def main(argv: list[str] | None = None) -> int:
     """Write the candidate to the run's folder model/, complete or not at all, and log how it went to MLflow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help=NAME)
-    parser.add_argument("--champion", help="model folder to start from (default: the champion of the registry, if any)")
+    parser.add_argument(
+        "--start", default="champion", help="champion (the registry's, if there is one), afresh, or a model folder"
+    )
     arguments = parser.parse_args(argv)
     settings = Settings.from_env()
     _check_processes(settings)
     run = RunFolder(settings, arguments.run)
     read_facts(run.snapshot)  # what is missing is said before Spark starts, and so is an MLflow that is away
     mlflow_registry.TrainingRun.named(settings, run.name)
-    champion = arguments.champion
-    if champion is None and (found := mlflow_registry.champion(settings)) is not None:
-        champion = str(mlflow_registry.fetch_model(settings, found.version, found.run_id))
+    start = _start(settings, arguments.start)
     shutil.rmtree(run.model, ignore_errors=True)
     for said in (run.judgement, run.registered):  # in an earlier try, of another model
         said.unlink(missing_ok=True)
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     # Spark would hand out GPUs that its own configuration knows of; each process finds its own by its number.
     distributor = TorchDistributor(num_processes=settings.training_processes, local_mode=True, use_gpu=False)
     try:
-        failure = distributor.run(_worker(), run.name, champion)
+        failure = distributor.run(_worker(), run.name, start)
         if failure:
             raise ModelError(failure)
     except Exception:
@@ -61,6 +62,23 @@ def main(argv: list[str] | None = None) -> int:
             mlflow_registry.TrainingRun.named(settings, run.name).finish("FAILED")
         raise
     return 0
+
+
+def _start(settings: Settings, named: str) -> str | None:
+    """The model folder to start from; None: afresh."""
+    if named == "afresh":
+        log.info("starting afresh, as it was asked for")
+        return None
+    if named == "champion":
+        if (found := mlflow_registry.champion(settings)) is None:
+            log.info("starting afresh, as no version has the alias %s", mlflow_registry.CHAMPION)
+            return None
+        return str(mlflow_registry.fetch_model(settings, found.version, found.run_id))
+    if not (Path(named) / "model.json").is_file():
+        raise InputError(
+            f"--start: expected champion, afresh or a model folder, saw {named!r}. Fix: name one of these."
+        )
+    return named
 
 
 def _check_processes(settings: Settings) -> None:
@@ -75,7 +93,7 @@ def _check_processes(settings: Settings) -> None:
 def _worker() -> Callable[[str, str | None], str | None]:
     """The training as a closure: it travels by value, as this file cannot be imported where it runs."""
 
-    def train(name: str, champion: str | None) -> str | None:
+    def train(name: str, start: str | None) -> str | None:
         import logging
         import os
         import sys
@@ -97,7 +115,7 @@ def _worker() -> Callable[[str, str | None], str | None]:
         failure = None
         try:
             with process_group():
-                train_run(Settings.from_env(), name, champion)
+                train_run(Settings.from_env(), name, start)
         except NearlineError as error:
             failure = str(error)
         except RuntimeError:

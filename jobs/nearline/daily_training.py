@@ -34,7 +34,7 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
     Of several processes only the first reports and saves; all return when it has.
     """
     use_threads(settings.threads)
-    run = RunFolder(settings, name)
+    run, code = RunFolder(settings, name), code_identity()
     snapshot = read_snapshot(run.snapshot)
     data = TrainingData(
         item_ids=snapshot.item_ids,
@@ -55,12 +55,12 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
             reading: read_transitions(run.pairs / "inner_transitions.parquet", snapshot.item_ids, reading)
             for reading in READINGS
         },
-        digest=snapshot.facts["digest"],
+        digest=f"{snapshot.facts['digest']} {code['digest']}",  # other code would not go on to the same model
     )
     plan = training_plan(settings)
-    champion = start_from(champion_folder, settings.text_model, data.end)
+    champion = start_from(champion_folder, settings.text_model, data.inner_end)
     facts = {f"data.{name}": snapshot.facts[name] for name in ("items", "events", "digest", "cut_time")}
-    facts |= {f"code.{name}": value for name, value in code_identity().items()}
+    facts |= {f"code.{name}": value for name, value in code.items()}
     facts |= {"text.model": settings.text_model, "text.pairs": len(data.pairs)}
     goes_on = champion is not None and not why_afresh(champion, shape_of(data, plan, champion.text.width), data)
     facts |= {"warm_start.text": champion is not None, "warm_start.behaviour": goes_on}
@@ -76,16 +76,16 @@ def train_run(settings: Settings, name: str, champion_folder: str | None) -> Non
     wait_for_all()
 
 
-def start_from(folder: str | None, encoder: str, end: float) -> InterestModel | None:
+def start_from(folder: str | None, encoder: str, inner_end: float) -> InterestModel | None:
     """Load the start that the champion left, if it is one for this day: it can be read, began with that encoder and saw
-    nothing from the end.
+    nothing of the validation window.
 
     Parameters
     ----------
     encoder
         What NEARLINE_TEXT_MODEL says now.
-    end
-        Seconds since 1970: what came before it may be learnt.
+    inner_end
+        Seconds since 1970: the window that choices are made on begins there.
     """
     try:
         champion = InterestModel.load_start(folder) if folder else None
@@ -97,8 +97,8 @@ def start_from(folder: str | None, encoder: str, end: float) -> InterestModel | 
     if (begun := champion.notes.get("text_model")) != encoder:
         log.info("starting afresh from the encoder %s: the champion began with %s", encoder, begun or "one not noted")
         return None
-    if champion.trained_until > end:
-        log.info("starting afresh, as the champion has seen events of the window to be judged on")
+    if champion.trained_until > inner_end:
+        log.info("starting afresh, as the champion has seen events of the window that choices are made on")
         return None
     return champion
 

@@ -44,5 +44,5 @@ begin
 end
 $$;
 comment on function nearline.erase_user is
-'Forgets a person: their events, interests and exposures, and what they typed where nobody else did; returns the number of events. Where they typed anything, all events are read once. Archived events and models trained before are not touched.
+'Forgets a person: their events, interests and exposures, and what they typed where nobody else did; returns the number of events. Where they typed anything, all events are read once. Archived events and models trained before are not touched, nor what later ones begin with: trigger daily_training with afresh.
   select nearline.erase_user(of_user => ''u42'');';

@@ -4,15 +4,18 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    changed text := case when tg_op = 'INSERT' then new.experiment else old.experiment end;
+    changed text;
     begun timestamptz;
     total numeric;
 begin
-    select x.starts_at into begun from nearline_data.experiment x where x.name = changed for no key update;
-    if begun < now() then  -- not where experiment and arms are made in one transaction
-        raise exception 'experiment % has begun at %; its arms are fixed', quote_literal(changed), begun
-            using errcode = '55000', hint = 'People would change sides. Set its ends_at to now() and make another experiment, with its arms in the same transaction.';
-    end if;
+    -- Of a new row there is no old one, and of a deleted one no new: null, and no experiment is named so.
+    foreach changed in array array[old.experiment, new.experiment] loop
+        select x.starts_at into begun from nearline_data.experiment x where x.name = changed for no key update;
+        if begun < now() then  -- not where experiment and arms are made in one transaction
+            raise exception 'experiment % has begun at %; its arms are fixed', quote_literal(changed), begun
+                using errcode = '55000', hint = 'People would change sides. Set its ends_at to now() and make another experiment, with its arms in the same transaction.';
+        end if;
+    end loop;
     select sum(a.share) into total from nearline_data.experiment_arm a where a.experiment = new.experiment;
     if total > 1 then
         raise exception 'the shares of experiment % add up to %, expected at most 1', quote_literal(new.experiment), total
@@ -34,12 +37,14 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    changed text := case when tg_op = 'DELETE' then old.experiment else new.experiment end;
+    changed text;
 begin
-    if (select not bool_or(a.is_control) from nearline_data.experiment_arm a where a.experiment = changed) then
-        raise exception 'experiment % has no arm that is the control', quote_literal(changed)
-            using errcode = '23514', hint = 'Say is_control of one arm: the others are compared with it.';
-    end if;
+    foreach changed in array array[old.experiment, new.experiment] loop
+        if (select not bool_or(a.is_control) from nearline_data.experiment_arm a where a.experiment = changed) then
+            raise exception 'experiment % has no arm that is the control', quote_literal(changed)
+                using errcode = '23514', hint = 'Say is_control of one arm: the others are compared with it.';
+        end if;
+    end loop;
     return null;
 end
 $$;

@@ -144,7 +144,7 @@ cross join lateral (
     from (
         select e.occurred_at, e.kind, e.item_id, e.text
         from (
-            select w.event_id, w.occurred_at, w.item_id, w.kind, nullif(left(w.text, 500), '') as text
+            select w.event_id, w.occurred_at, w.item_id, w.kind, case when w.text ~ '\S' then left(w.text, 500) end as text
             from nearline_data.event w
             where w.user_id = u.user_id
               and pg_visible_in_snapshot(w.transaction_id, u.position)

@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
+from jinja2 import Template
 
 from nearline.adapters.airflow_environment import airflow_environment
 from nearline.settings import Settings
@@ -88,8 +89,11 @@ def test_tasks_start_jobs_and_hold_no_secret(dag: DAG) -> None:
 
 
 def test_params_reach_the_jobs(dag: DAG) -> None:
-    context = {"params": {"items": "I", "events": "E"}, "run_id": "manual__2026-11-21T20:04:26.676441+00:00_x"}
-    allowed = {"I", "E", "--run", "manual__2026-11-21T200426.676441_0000_x"}
+    context = {
+        "params": {"items": "I", "events": "E", "afresh": True},
+        "run_id": "manual__2026-11-21T20:04:26.676441+00:00_x",
+    }
+    allowed = {"I", "E", "--start", "afresh", "--run", "manual__2026-11-21T200426.676441_0000_x"}
     for task in dag.tasks:
         if task.is_mapped:
             continue  # test_dag_run reads what such a task is told
@@ -154,6 +158,10 @@ def test_a_refusal_is_a_skip_and_the_archive_is_still_written() -> None:
     assert 99 in dag.get_task("judge").skip_on_exit_code
     assert dag.get_task("judge").execution_timeout == dag.get_task("finetune").execution_timeout  # both read all texts
     assert dag.get_task("archive_events").trigger_rule == "none_failed"
+    rendered = dag.get_task("finetune").application_args[-1]
+    for afresh, said in ((True, "afresh"), (False, "champion")):
+        assert Template(rendered).render(params={"afresh": afresh}) == said
+    assert not dag.params["afresh"], "unless somebody says so"
     order = [task.task_id for task in dag.topological_sort()]
     assert order == [
         "take_snapshot", "pair_items", "finetune", "judge", "register", "embed_items", "rebuild_interests",

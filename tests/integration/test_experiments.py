@@ -129,6 +129,25 @@ def test_impossible_experiments_are_refused(connection: Connection) -> None:
     begin(connection, "second")
 
 
+def test_an_arm_does_not_move_to_another_experiment_unseen(settings: Settings, connection: Connection) -> None:
+    begin(connection)
+    begun_before(settings, datetime.now(UTC) - timedelta(days=2))
+    connection.execute("update nearline_data.experiment set ends_at = now() - interval '1 day'")
+    begin(connection, "next")
+    begun_before(settings, datetime.now(UTC) + timedelta(days=1), "next")
+    move = "update nearline_data.experiment_arm set experiment = %s, strategy = 'moved' where experiment = %s and"
+    with connect(settings, role=None, autocommit=True) as owner:
+        for to, of in (("trial", "next"), ("next", "trial")):
+            with pytest.raises(psycopg.Error, match="experiment 'trial' has begun at"):
+                owner.execute(f"{move} not is_control".encode(), (to, of))
+        owner.execute("update nearline_data.experiment set ends_at = now() + interval '8 days' where name = 'next'")
+        owner.execute(
+            "insert into nearline_data.experiment (name, starts_at) values ('later', now() + interval '9 days')"
+        )
+        with pytest.raises(psycopg.errors.CheckViolation, match="experiment 'next' has no arm that is the control"):
+            owner.execute(f"{move} is_control".encode(), ("later", "next"))
+
+
 def test_shares_of_two_at_once_do_not_add_up_to_more_than_all(settings: Settings, connection: Connection) -> None:
     connection.execute(
         "insert into nearline_data.experiment (name, starts_at) values ('trial', now() + interval '1 day')"

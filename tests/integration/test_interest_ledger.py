@@ -311,6 +311,18 @@ def test_a_comment_is_its_item_and_its_words(connection: Connection) -> None:
     np.testing.assert_allclose(history.vectors[0], expected)
 
 
+def test_words_of_nothing_are_none(connection: Connection) -> None:
+    ledger = open_shop(connection)
+    connection.execute("select nearline.record_event('u1', 'comment', 'hiking-page-1', with_text => E' \t')")
+    connection.execute("select nearline.record_event('u1', 'search', with_text => '  ')")
+    ledger.catch_up()
+    history = ledger._reader.read({"u1": Position(2**60 + 5)}).histories[0]
+    np.testing.assert_allclose(history.vectors, vector_of("hiking-page-1")[None])
+    assert connection.execute(r"select count(*) from nearline_data.query_embedding where query !~ '\S'").fetchone() == (
+        0,
+    )
+
+
 def test_a_flip_leaves_no_vector_behind_the_version_before(settings: Settings, connection: Connection) -> None:
     """Whatever the old version's vectors know at the flip, the new version's know too."""
     old = open_shop(connection)

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -224,22 +225,21 @@ def test_pgbouncer_gives_the_answers_of_a_connection_of_ones_own(shop: Connectio
     def ask_one(statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return shop.execute(statement.encode(), values).fetchall()
 
-    others = [threading.Thread(target=keep_busy) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        others = [pool.submit(keep_busy) for _ in range(4)]
+        try:
+            with psycopg.connect(bouncer, autocommit=True, prepare_threshold=None) as client:
+
+                def ask(statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+                    with client.transaction():
+                        met.update(pid for (pid,) in client.execute("select pg_backend_pid()").fetchall())
+                        return client.execute(statement.encode(), values).fetchall()
+
+                pooled = story(ask)
+        finally:
+            ended.set()
     for other in others:
-        other.start()
-    try:
-        with psycopg.connect(bouncer, autocommit=True, prepare_threshold=None) as client:
-
-            def ask(statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-                with client.transaction():
-                    met.update(pid for (pid,) in client.execute("select pg_backend_pid()").fetchall())
-                    return client.execute(statement.encode(), values).fetchall()
-
-            pooled = story(ask)
-    finally:
-        ended.set()
-        for other in others:
-            other.join()
+        other.result()  # raises what failed there
     assert len(met) > 1, "one client's transactions went to one connection only"
     shop.execute("select nearline.erase_user('ada')")
     shop.execute("delete from nearline_data.exposure")

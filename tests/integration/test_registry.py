@@ -22,10 +22,11 @@ from packaging.requirements import Requirement
 import finetune  # jobs/finetune.py
 import tiny_models
 from nearline.adapters import mlflow_registry
+from nearline.adapters.interest_pyfunc import InterestPyfunc
 from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.core.behaviour import History
 from nearline.core.interest import LATENT
-from nearline.errors import ModelError, StackError
+from nearline.errors import InputError, ModelError, StackError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.interest_model import InterestModel
 from nearline.models.text_model import TextModel
@@ -256,3 +257,16 @@ def test_a_server_that_is_down_is_named_without_its_password(tmp_path: Path) -> 
     assert "secret" not in str(failure.value)
     with pytest.raises(StackError, match="make up"):
         mlflow_registry.connect(replace(settings, mlflow_uri=None, mlflow_port=9))
+
+
+def test_mlflows_model_reads_words_of_nothing_as_none(tmp_path: Path) -> None:
+    served = InterestPyfunc()
+    served.model = tiny_model(tmp_path / "encoder")
+    at = "2026-01-01T00:00:00+00:00"
+    said = {"kind": "comment", "occurred_at": at, "item_id": "a", "item_text": "hat"}
+    plain, blank, red = (served._history(json.dumps([{**said, "text": text}])).vectors for text in ("", " \t", "red"))
+    np.testing.assert_array_equal(blank, plain)
+    assert not np.array_equal(red, plain)
+    assert not len(served._history(json.dumps([{"kind": "search", "occurred_at": at, "text": "  "}])).kinds)
+    with pytest.raises(InputError, match="expected a JSON array of objects"):
+        served._history(json.dumps([{"kind": "search", "occurred_at": at, "text": None}]))

@@ -20,7 +20,7 @@ from nearline.adapters import mlflow_registry
 from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.adapters.training_figures import TrainingFigures
 from nearline.daily_training import train_run
-from nearline.errors import ModelError, StackError
+from nearline.errors import InputError, ModelError, StackError
 from nearline.run_folder import RunFolder
 from nearline.settings import Settings
 from tiny_run import pair_items, take_snapshot
@@ -191,6 +191,30 @@ def test_the_next_day_starts_warm(day: RunFolder) -> None:
         tracked = run.client.get_run(run.run_id).data
         assert (tracked.params["warm_start.text"], tracked.params["warm_start.behaviour"]) == (str(warm), str(warm))
         assert ("start_ndcg" in tracked.metrics) == warm
+
+
+def test_what_a_training_starts_from_is_the_champion_unless_it_is_said(
+    day: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str | None] = []
+
+    def trains(_: object, worker: object, name: str, start: str | None) -> None:
+        asked.append(start)
+
+    caplog.set_level("INFO", "nearline.finetune")
+    monkeypatch.setattr(finetune, "session", lambda *_: None)
+    monkeypatch.setattr(finetune, "TorchDistributor", lambda **_: type("Distributor", (), {"run": trains})())
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    with pytest.raises(InputError, match=rf"--start: expected champion, afresh or a model folder, saw '{folder}'"):
+        finetune.main(["--run", day.name, "--start", str(folder)])
+    (folder / "model.json").write_text("{}")
+    finetune.main(["--run", day.name, "--start", str(folder)])
+    finetune.main(["--run", day.name, "--start", "afresh"])
+    finetune.main(["--run", day.name])
+    assert asked == [str(folder), None, None]
+    assert "as it was asked for" in caplog.text
+    assert "as no version has the alias champion" in caplog.text
 
 
 @pytest.mark.parametrize("mlflow_is_there", [True, False])

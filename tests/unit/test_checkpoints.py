@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,16 @@ def what_was_done(
 
 def test_the_same_training_goes_on(killed: Path, encoder: Path) -> None:
     assert what_was_done(killed, world(), TextModel.load(encoder)) == (False, 1)
+
+
+@pytest.mark.parametrize("length", [0, 100, 5000])
+def test_one_that_was_cut_begins_anew(
+    killed: Path, encoder: Path, length: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("checkpoint.pt", "text.pt"):
+        os.truncate(killed / name, length)
+    assert what_was_done(killed, world(), TextModel.load(encoder)) == (True, 2)
+    assert "checkpoint.pt cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def test_a_champion_of_the_same_encoder_that_saw_nothing_too_late_is_a_start(tmp
     [
         ({**GOOD, "text_model": "/models/e5"}, "from the encoder minilm: the champion began with /models/e5"),
         ({"validated_from": 100.0}, "the champion began with one not noted"),
-        ({**GOOD, "validated_from": 101.0}, "seen events of the window to be judged on"),
-        ({"text_model": "minilm"}, "seen events of the window to be judged on"),
+        ({**GOOD, "validated_from": 101.0}, "seen events of the window that choices are made on"),
+        ({"text_model": "minilm"}, "seen events of the window that choices are made on"),
     ],
 )
 def test_others_are_none_and_the_log_says_why(
@@ -54,9 +54,14 @@ def test_others_are_none_and_the_log_says_why(
     assert said in caplog.text
 
 
-@pytest.mark.parametrize("missing", ["behaviour.pt", "start.pt"])
-def test_one_that_cannot_be_read_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: str) -> None:
+@pytest.mark.parametrize("broken", ["behaviour.pt", "start.pt"])
+@pytest.mark.parametrize("content", [None, b"", b"no model"], ids=["missing", "empty", "of something else"])
+def test_one_that_cannot_be_read_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str, content: bytes | None
+) -> None:
     folder = Path(saved(tmp_path, GOOD))
-    (folder / missing).unlink()
+    (folder / broken).unlink()
+    if content is not None:
+        (folder / broken).write_bytes(content)
     assert start_from(str(folder), "minilm", 100.0) is None
     assert "cannot be read" in caplog.text

@@ -53,13 +53,15 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def _history(self, text: str) -> History:
         try:
-            events = json.loads(text)
+            events = [event for event in json.loads(text) if _says(event)]
             kinds = [event["kind"] for event in events]
             times = [datetime.fromisoformat(event["occurred_at"]).timestamp() for event in events]
             says = [event.get("item_text") or event["text"][:QUERY_CHARACTERS] for event in events]
-            comments = [row for row, event in enumerate(events) if event.get("item_text") and event.get("text")]
+            comments = [
+                row for row, event in enumerate(events) if event.get("item_text") and event.get("text", "").strip()
+            ]
             words = [events[row]["text"][:QUERY_CHARACTERS] for row in comments]
-        except (ValueError, KeyError, TypeError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
             raise InputError(
                 "events: expected a JSON array of objects with kind, occurred_at and text or item_text, "
                 f"saw {text[:200]!r} ({problem!r})."
@@ -74,6 +76,11 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         if comments:  # as the nearline job reads them
             vectors[comments] = (vectors[comments] + self.model.query_vectors(words)) / 2
         return History(vectors, kinds)
+
+
+def _says(event: dict[str, Any]) -> bool:
+    """Whether an event is of an item or has words: a search for nothing says nothing."""
+    return bool(event.get("item_text") or event["text"].strip())
 
 
 mlflow.models.set_model(InterestPyfunc())

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nearline.models.model_folder import UNREADABLE
 from nearline.models.process_group import is_first
+
+log = logging.getLogger("nearline.training")
 
 
 class Checkpoint:
@@ -30,16 +35,23 @@ class Checkpoint:
         """Read what an earlier try of the same training left, or None."""
         if self.path is None or not self.path.exists():
             return None
-        kept: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=False)
-        return kept if kept["identity"] == self.identity else None
+        try:
+            kept: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=False)
+            return kept if kept["identity"] == self.identity else None
+        except UNREADABLE as problem:  # the machine went down before its disk had all of it, perhaps
+            log.warning("beginning anew, as %s cannot be read: %r", self.path, problem)
+            return None
 
     def write(self, state: dict[str, Any]) -> None:
         """Keep ``state``, complete or not at all; only one process of several writes."""
         if self.path is None or not is_first():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".partial")
-        torch.save({**state, "identity": self.identity}, draft)
+        draft = self.path.with_suffix(f".{os.getpid()}.partial")  # an earlier try may not have ended yet
+        with draft.open("wb") as file:
+            torch.save({**state, "identity": self.identity}, file)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(self.path)
 
     def remove(self) -> None:

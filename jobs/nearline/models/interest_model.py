@@ -23,7 +23,7 @@ from nearline.core.interest import DIM, LATENT, check_vectors
 from nearline.core.transitions import Reading
 from nearline.errors import ModelError
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
-from nearline.models.model_folder import FORMAT, incomplete, read_description
+from nearline.models.model_folder import FORMAT, UNREADABLE, incomplete, read_description
 from nearline.models.newest_interest import NewestInterest
 from nearline.models.text_model import TextModel, use_threads
 
@@ -102,7 +102,7 @@ class InterestModel:
             behaviour.load_state_dict(torch.load(folder / "behaviour.pt", map_location="cpu", weights_only=True))
             ids = json.loads((folder / "residual_item_ids.json").read_text())
             residuals = np.load(folder / "residuals.npy", allow_pickle=False)
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+        except UNREADABLE as problem:
             raise incomplete(folder, problem) from problem
         text = TextModel.load(folder / "text", described["max_tokens"])
         return cls(text, behaviour, described["kinds"], ids, residuals, described["notes"])
@@ -124,7 +124,7 @@ class InterestModel:
             behaviour = BehaviourModel(model.behaviour.config)
             behaviour.load_state_dict(kept["behaviour"])
             ids, residuals = kept["residual_item_ids"], kept["residuals"].numpy()
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+        except UNREADABLE as problem:
             raise incomplete(folder, problem) from problem
         names = {"text_model": "text_model", "kind_weights": "kind_weights", "validated_from": "trained_until"}
         notes = {names[name]: value for name, value in model.notes.items() if name in names}

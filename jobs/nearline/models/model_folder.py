@@ -7,6 +7,7 @@ model as transformers saves it, and start.pt, what the next training starts from
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from nearline.errors import ModelError
 
 FORMAT = 3
 """A folder of another format is refused."""
+
+
+UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError)
+"""What reading a file of a folder raises where it is missing, cut or of something else."""
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -27,7 +32,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         described: dict[str, Any] = json.loads((folder / "model.json").read_text())
         found = described["format"]
-    except (OSError, KeyError, TypeError, ValueError) as problem:
+    except UNREADABLE as problem:
         raise incomplete(folder, problem) from problem
     if found != FORMAT:
         raise ModelError(f"{folder}: expected format {FORMAT}, saw {found}. Fix: train again.")

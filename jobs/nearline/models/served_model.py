@@ -17,7 +17,7 @@ import torch
 
 from nearline.core.behaviour import History, nearest_kind
 from nearline.core.interest import LATENT
-from nearline.models.model_folder import incomplete, read_description
+from nearline.models.model_folder import UNREADABLE, incomplete, read_description
 from nearline.models.newest_interest import NewestInterest
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ServedModel:
         try:
             weights = torch.load(folder / "behaviour.pt", map_location="cpu", weights_only=True)
             self._newest = NewestInterest(weights, described["behaviour"], described["kinds"])
-        except (OSError, KeyError, RuntimeError) as problem:
+        except UNREADABLE as problem:
             raise incomplete(folder, problem) from problem
         self._max_tokens = int(described["max_tokens"])
         self._kind_weights = described["notes"].get("kind_weights", {})
