@@ -264,7 +264,7 @@ def test_mlflows_model_reads_words_of_nothing_as_none(tmp_path: Path) -> None:
     served.model = tiny_model(tmp_path / "encoder")
     at = "2026-01-01T00:00:00+00:00"
     said = {"kind": "comment", "occurred_at": at, "item_id": "a", "item_text": "hat"}
-    plain, blank, red = (served._history(json.dumps([{**said, "text": text}])).vectors for text in ("", " \t", "red"))
+    plain, blank, red = (served._history(json.dumps([{**said, "text": text}])).vectors for text in (None, " \t", "red"))
     np.testing.assert_array_equal(blank, plain)
     assert not np.array_equal(red, plain)
     assert not len(served._history(json.dumps([{"kind": "search", "occurred_at": at, "text": "  "}])).kinds)

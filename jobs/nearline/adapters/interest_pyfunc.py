@@ -57,9 +57,7 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             kinds = [event["kind"] for event in events]
             times = [datetime.fromisoformat(event["occurred_at"]).timestamp() for event in events]
             says = [event.get("item_text") or event["text"][:QUERY_CHARACTERS] for event in events]
-            comments = [
-                row for row, event in enumerate(events) if event.get("item_text") and event.get("text", "").strip()
-            ]
+            comments = [row for row, event in enumerate(events) if event.get("item_text") and _words(event)]
             words = [events[row]["text"][:QUERY_CHARACTERS] for row in comments]
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             raise InputError(
@@ -81,6 +79,10 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 def _says(event: dict[str, Any]) -> bool:
     """Whether an event is of an item or has words: a search for nothing says nothing."""
     return bool(event.get("item_text") or event["text"].strip())
+
+
+def _words(event: dict[str, Any]) -> str:
+    return (event.get("text") or "").strip()
 
 
 mlflow.models.set_model(InterestPyfunc())

@@ -57,7 +57,8 @@ class Checkpoint:
     def remove(self) -> None:
         """Forget, when all is done."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            for path in (self.path, *self.path.parent.glob(f"{self.path.stem}.*.partial")):
+                path.unlink(missing_ok=True)
 
 
 def weights_digest(module: torch.nn.Module) -> str:
