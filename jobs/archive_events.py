@@ -1,7 +1,7 @@
 """Move events that are older than NEARLINE_HOT_DAYS from Postgres to Parquet, a whole partition at a time.
 
-A partition is dropped only after its copy was read back and has as many rows. Days count from the newest event, so a
-history that ended long ago is not archived for its age alone.
+A partition is dropped only after its copy was read back and has as many rows, and while it is still what was copied.
+Days count from the newest event, so a history that ended long ago is not archived for its age alone.
 
 python jobs/archive_events.py
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -39,10 +40,11 @@ def main(argv: list[str] | None = None) -> int:
     log.info("%d partitions are wholly older than %d days before the newest event", len(rows), settings.hot_days)
     for name, from_time, until_time, row_count in rows:
         span = {"from_time": from_time, "until_time": until_time}
-        copied = _copy(settings, name, span)
+        copied, ids = _copy(settings, name, span)
+        archived = {"partition_name": name, "archived_rows": copied, "archived_ids": ids}
         with connect(settings, autocommit=True) as connection:
             try:
-                drop_when_free(connection, archive["drop_partition"], {"partition_name": name, "archived_rows": copied})
+                drop_when_free(connection, archive["drop_partition"], archived)
             except (psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable) as problem:
                 log.warning("%s stays until the next run: %s", name, problem.diag.message_primary)
                 continue
@@ -50,18 +52,18 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _copy(settings: Settings, name: str, span: dict[str, Any]) -> int:
-    """Write one partition to Parquet and return how many rows can be read back."""
+def _copy(settings: Settings, name: str, span: dict[str, Any]) -> tuple[int, Decimal]:
+    """Write one partition to Parquet; how many rows can be read back, and the sum of the hashes of the ids read."""
     spark = session(settings, "nearline archive_events")
     archive = queries("archive")
     with connect(settings) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")
-        newest = connection.execute(archive["newest_transaction"], span).fetchone()
+        newest, ids = connection.execute(archive["content"], span).fetchone() or (None, Decimal(0))
         # Named by content: a try that died is written over, events that came late get a folder of their own.
-        folder = f"{settings.archive_folder}/partition={name}/newest_transaction={newest[0] if newest else 0}"
+        folder = f"{settings.archive_folder}/partition={name}/newest_transaction={newest or 0}"
         frame = read_slices(spark, settings, connection, archive["events"].as_string(), COLUMNS, [span])
         frame.write.mode("overwrite").parquet(folder)
-    return int(spark.read.parquet(folder).count())
+    return int(spark.read.parquet(folder).count()), ids
 
 
 if __name__ == "__main__":

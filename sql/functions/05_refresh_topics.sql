@@ -11,7 +11,7 @@ begin atomic
         from jsonb_array_elements(case jsonb_typeof(a.value) when 'array' then a.value else '[]' end) e
         where jsonb_typeof(e.value) = 'string'
     ) t (value)
-    where length(t.value) between 1 and 64  -- longer ones are texts, no topics
+    where length(a.key) <= 64 and length(t.value) between 1 and 64  -- longer ones are texts, no topics
     union all
     select 'kind', of_kind
     union all

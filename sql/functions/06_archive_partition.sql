@@ -26,13 +26,18 @@ end
 $$;
 comment on function nearline_data._archivable_partitions is 'Partitions of event that are wholly older than so many days before the newest event, and not empty.';
 
-create or replace function nearline_data._drop_archived_partition(partition_name text, archived_rows bigint)
+create or replace function nearline_data._drop_archived_partition(
+    partition_name text
+  , archived_rows bigint
+  , archived_ids numeric
+)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     found bigint;
+    found_ids numeric;
 begin
     if not exists (select from pg_inherits h join pg_class c on c.oid = h.inhrelid
                    where h.inhparent = 'nearline_data.event'::regclass and c.relname = partition_name) then
@@ -40,10 +45,15 @@ begin
     end if;
     -- Keeps out who would write to it, and no reader.
     perform nearline_data._wait_briefly(partition_name, 'lock table nearline_data.%I in share mode', '5s');
-    execute format('select count(*) from nearline_data.%I', partition_name) into found;
+    execute format('select count(*), coalesce(sum(hashtextextended(event_id, 0)), 0) from nearline_data.%I', partition_name)
+    into found, found_ids;
     if found <> archived_rows then
         raise exception '% has % rows, but % were archived', partition_name, found, archived_rows
             using errcode = '40001', hint = 'An event arrived late. Run the archive again; nothing was dropped.';
+    end if;
+    if found_ids <> archived_ids then
+        raise exception '% has other rows than were archived', partition_name
+            using errcode = '40001', hint = 'One was taken back while another arrived late. Run the archive again; nothing was dropped.';
     end if;
     -- They hold the parent already: each would wait for the other.
     if exists (select from pg_locks k where k.relation = ('nearline_data.' || quote_ident(partition_name))::regclass and not k.granted) then
@@ -53,4 +63,4 @@ begin
     perform nearline_data._drop_partition(partition_name);
 end
 $$;
-comment on function nearline_data._drop_archived_partition is 'Drops a partition of event if all of its rows are in the archive; otherwise, and while others use it, an error and nothing dropped.';
+comment on function nearline_data._drop_archived_partition is 'Drops a partition of event if all of its rows are in the archive, by their number and the sum of their ids'' hashes; otherwise, and while others use it, an error and nothing dropped.';

@@ -45,6 +45,14 @@ begin
           , greatest(length(of_user), length(on_item), length(with_id))
             using errcode = '22023', hint = 'Send the id that your application knows it by; texts go into with_text.';
     end if;
+    if greatest(octet_length(of_user), octet_length(on_item), octet_length(with_id)) > 1000 then
+        raise exception '% has % bytes, expected at most 1000'
+          , case greatest(octet_length(of_user), octet_length(on_item), octet_length(with_id))
+                when octet_length(of_user) then 'of_user' when octet_length(on_item) then 'on_item' else 'with_id'
+            end
+          , greatest(octet_length(of_user), octet_length(on_item), octet_length(with_id))
+            using errcode = '22023', hint = 'Ids are index keys, whose bytes count: a Chinese character is three.';
+    end if;
     if with_attributes is not null then
         perform nearline_data._check_json('with_attributes', with_attributes);
     end if;

@@ -45,16 +45,20 @@ begin
         raise exception 'at_positions has %, expected whole numbers from 1', wrong
             using errcode = '22023', hint = 'The first place of a list is 1.';
     end if;
-    select v.argument || ' has ' || length(v.given) || ' characters' into wrong
+    select v.argument || ' has ' || case
+               when length(v.given) > 500 then length(v.given) || ' characters, expected at most 500'
+               else octet_length(v.given) || ' bytes, expected at most 1000'
+           end
+    into wrong
     from (
         values ('to_user', to_user), ('with_strategy', with_strategy)
         union all
         select 'an id of shown_items', s.item_id from unnest(shown_items) as s (item_id)
     ) as v (argument, given)
-    where length(v.given) > 500
+    where length(v.given) > 500 or octet_length(v.given) > 1000
     limit 1;
     if found then
-        raise exception '%, expected at most 500', wrong
+        raise exception '%', wrong
             using errcode = '22023', hint = 'Send the ids and names that nearline.recommend returned.';
     end if;
     if with_strategy = '' then

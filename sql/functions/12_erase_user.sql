@@ -27,13 +27,20 @@ begin
     get diagnostics erased = row_count;
     -- In the order in which a refresh takes them: the other way round the two could wait for each other.
     delete from nearline_data.waiting_event w where w.user_id = of_user;
-    delete from nearline_data.user_interest u where u.user_id = of_user;
+    -- By way of the versions: before Postgres 18 an index on both is of no use to an id alone.
+    delete from nearline_data.user_interest u
+    using nearline_data.model_version m
+    where u.model_version = m.model_version and u.user_id = of_user;
     delete from nearline_data.interest_without i where i.user_id = of_user;
     delete from nearline_data.explanation_wanted w where w.user_id = of_user;
     delete from nearline_data.exposure x where x.user_id = of_user;
     delete from nearline_data.audience_member m where m.user_id = of_user;
     delete from nearline_data.stated_interest s where s.user_id = of_user;
-    delete from nearline_data.rejected_row r where r.content ->> 'user_id' = of_user;
+    -- A row that could not be read is kept as it came: it goes if the id stands in it as a word.
+    delete from nearline_data.rejected_row r
+    where btrim(r.content ->> 'user_id') = btrim(of_user)
+       or left(r.content ->> 'text', 500) = any (typed)
+       or r.content ->> 'row' ~ ('(?<![[:alnum:]])' || regexp_replace(of_user, '([^[:alnum:]])', '\\\1', 'g') || '(?![[:alnum:]])');
     -- After the vectors, as a refresh may wait for one of these while it has written vectors.
     delete from nearline_data.query_embedding q
     using nearline_data.model_version m

@@ -43,9 +43,9 @@ declare
     found_value text;
     said_before double precision;
 begin
-    if coalesce(of_user, '') = '' or length(of_user) > 500 then
+    if coalesce(of_user, '') = '' or length(of_user) > 500 or octet_length(of_user) > 1000 then
         raise exception 'of_user is %, expected the id of a person or session', coalesce(quote_literal(left(of_user, 40)), 'null')
-            using errcode = '22023', hint = 'It is the id used in events, of at most 500 characters.';
+            using errcode = '22023', hint = 'It is the id used in events, of at most 500 characters and 1000 bytes.';
     end if;
     if weight is null or weight < -1 or weight > 1 then
         raise exception 'weight is %, expected a number from -1 to 1', coalesce(weight::text, 'null')

@@ -4,8 +4,8 @@
 select p.partition_name, p.from_time::text, p.until_time::text, p.row_count
 from nearline_data._archivable_partitions(%(hot_days)s) p;
 
--- newest_transaction --
-select max(e.transaction_id)::text
+-- content --
+select max(e.transaction_id)::text, coalesce(sum(hashtextextended(e.event_id, 0)), 0)
 from nearline_data.event e
 where e.occurred_at >= %(from_time)s::timestamptz and e.occurred_at < %(until_time)s::timestamptz;
 
@@ -15,4 +15,4 @@ from nearline_data.event e
 where e.occurred_at >= %(from_time)s::timestamptz and e.occurred_at < %(until_time)s::timestamptz;
 
 -- drop_partition --
-select nearline_data._drop_archived_partition(%(partition_name)s, %(archived_rows)s);
+select nearline_data._drop_archived_partition(%(partition_name)s, %(archived_rows)s, %(archived_ids)s);

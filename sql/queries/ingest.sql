@@ -8,7 +8,9 @@ select pg_try_advisory_lock(hashtextextended(%(name)s, 0));
 select f.digest
 from nearline_data.ingest_file f
 where f.subject = %(subject)s
-  and f.digest = any(%(digests)s);
+  and f.digest = any(%(digests)s)
+  -- Events never change; a catalogue may go back to what it was before another file.
+  and (f.subject = 'event' or f.loaded_at = (select max(l.loaded_at) from nearline_data.ingest_file l where l.subject = f.subject));
 
 -- event_kinds --
 select k.kind from nearline_data.event_kind k;
@@ -111,7 +113,7 @@ on conflict do nothing;
 -- record_file --
 insert into nearline_data.ingest_file (digest, subject, source, rows_read)
 select %(digest)s, %(subject)s, %(path)s, (select count(*) from {staging} s where s.source = %(source)s)
-on conflict do nothing;
+on conflict (digest, subject) do update set source = excluded.source, rows_read = excluded.rows_read, loaded_at = excluded.loaded_at;
 
 -- analyze --
 select nearline_data._analyze_ledger();

@@ -212,7 +212,7 @@ on conflict do nothing;
 -- People whose unknown items have a vector by now: of all items, or of those that came a moment ago.
 delete from nearline_data.waiting_event w
 using nearline_data.item c, nearline_data.item_embedding i
-where c.created_at > case when %(look_at_all)s then '-infinity' else now() - interval '10 minutes' end
+where c.active_since > case when %(look_at_all)s then '-infinity' else now() - interval '10 minutes' end
   and w.model_version = %(model_version)s
   and w.item_id = c.item_id
   and i.model_version = %(model_version)s
@@ -221,19 +221,19 @@ where c.created_at > case when %(look_at_all)s then '-infinity' else now() - int
 returning w.user_id;
 
 -- new_items --
--- Active items that came after the model, or a moment ago, and have no vector yet. A load may have begun long before it
--- was committed.
+-- Active items that came, or were switched on, after the model, or a moment ago, and have no vector yet. A load may have
+-- begun long before it was committed.
 select i.item_id, i.kind, i.title, i.description, i.attributes
 from nearline_data.item i
-where i.created_at > (
+where i.active_since > (
           select m.created_at - interval '1 day' from nearline_data.model_version m where m.model_version = %(model_version)s
       )
-  and i.created_at > case when %(look_at_all)s then '-infinity' else now() - interval '10 minutes' end
+  and i.active_since > case when %(look_at_all)s then '-infinity' else now() - interval '10 minutes' end
   and i.is_active
   and not exists (
       select from nearline_data.item_embedding v where v.model_version = %(model_version)s and v.item_id = i.item_id
   )
-order by i.created_at, i.item_id
+order by i.active_since, i.item_id
 limit %(max_items)s;
 
 -- save_item --

@@ -74,8 +74,9 @@ def measure(settings: Settings) -> Iterator[Figure]:
 def add_catalogue(connection: Connection, items: int) -> None:
     """Items i0, i1, ... that are older than any model, so that no refresh takes them for new ones."""
     connection.execute(
-        "insert into nearline_data.item (item_id, kind, title, created_at)"
-        " select 'i' || n, 'item', 'Title ' || n, now() - interval '10 days' from generate_series(0, %s) n",
+        "insert into nearline_data.item (item_id, kind, title, created_at, active_since)"
+        " select 'i' || n, 'item', 'Title ' || n, t.at, t.at"
+        " from generate_series(0, %s) n cross join (select now() - interval '10 days') t (at)",
         (items - 1,),
     )
 

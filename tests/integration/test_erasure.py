@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import Connection
@@ -36,6 +37,20 @@ def test_what_an_erased_person_typed_is_forgotten_unless_others_typed_it(connect
     assert {text for _, text in texts(connection)} == {"my own secret", "tent", LONG[:500], "oven", "my own opinion"}
     assert connection.execute("select nearline.erase_user('ada')").fetchone() == (4,)
     assert texts(connection) == {(version, text) for version in (1, 2) for text in ("tent", "oven")}
+
+
+def test_rejected_rows_of_an_erased_person_go_in_whatever_form_they_were_kept(connection: Connection) -> None:
+    say(connection, "u.42", "my own secret")
+    of_them = [{"user_id": " u.42 "}, {"text": "my own secret"}, {"row": 'x,"u.42",view'}, {"row": "u.42"}]
+    of_others = [{"user_id": "u.421"}, {"text": "tent"}, {"row": "u.421,view"}, {"row": "u142,view"}, {"row": "su.42"}]
+    for content in of_them + of_others:
+        connection.execute(
+            "insert into nearline_data.rejected_row (subject, source, reason, content) values ('event', 'a', 'b', %s)",
+            (Jsonb(content),),
+        )
+    connection.execute("select nearline.erase_user('u.42')")
+    left = connection.execute("select content from nearline_data.rejected_row order by rejected_id").fetchall()
+    assert [content for (content,) in left] == of_others
 
 
 def test_a_text_that_a_refresh_encoded_meanwhile_is_forgotten_by_housekeeping(connection: Connection) -> None:

@@ -76,6 +76,18 @@ def catalogue(spark: object, settings: Settings, tmp_path: Path) -> Settings:
     return settings
 
 
+def test_a_catalogue_may_go_back_to_what_it_was(catalogue: Settings, connection: Connection, tmp_path: Path) -> None:
+    offered = "select is_active from nearline_data.item where item_id = %s"
+    item = ITEMS[0]["item_id"]
+    monday = write(tmp_path / "monday.csv", [ITEMS[0] | {"is_active": "true"}])
+    tuesday = write(tmp_path / "tuesday.csv", [ITEMS[0] | {"is_active": "false"}])
+    for file, is_active in ((monday, True), (tuesday, False), (monday, True), (tuesday, False)):
+        summary = ingest(catalogue, ITEM, file)
+        assert summary.files_loaded_before == 0
+        assert connection.execute(offered, (item,)).fetchone() == (is_active,)
+    assert ingest(catalogue, ITEM, tuesday).files_loaded_before == 1, "nothing came after it"
+
+
 @pytest.mark.usefixtures("spark")
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
 def test_each_format_gives_the_same_rows_once(

@@ -251,6 +251,43 @@ def test_an_item_that_comes_later_is_placed_and_who_waited_for_it_is_refreshed(c
     assert NewItems(ledger).take() == 0
 
 
+def test_an_item_that_is_offered_again_gets_the_vector_that_its_version_was_loaded_without(
+    connection: Connection,
+) -> None:
+    connection.execute(
+        "insert into nearline_data.item (item_id, kind, title, is_active, created_at, active_since)"
+        " values ('sold out', 'page', 'A baking page', false, now() - interval '9 days', now() - interval '9 days')"
+    )
+    ledger = open_shop(connection)
+    connection.execute("select nearline.record_event('u1', 'view', 'sold out')")
+    ledger.catch_up()
+    assert NewItems(ledger).take() == 0
+    assert vectors(connection).keys() == set()
+    connection.execute("update nearline_data.item set title = 'A page about baking' where item_id = 'sold out'")
+    assert NewItems(ledger).take() == 0
+    connection.execute("update nearline_data.item set is_active = true where item_id = 'sold out'")
+    assert NewItems(ledger).take() == 1
+    assert vectors(connection).keys() == {"u1"}
+
+
+def test_the_longest_ids_stop_nobody(connection: Connection) -> None:
+    """Two of them are one index key."""
+    ledger = open_shop(connection)
+    random = np.random.default_rng(7)
+    user, item, event = ("".join(map(chr, random.integers(0x4E00, 0x9FFF, 333))) for _ in range(3))
+    connection.execute("select nearline.record_event(%s, 'view', %s, with_id => %s)", (user, item, event))
+    ledger.catch_up()
+    assert connection.execute("select user_id, item_id from nearline_data.waiting_event").fetchall() == [(user, item)]
+    connection.execute("select nearline.record_exposure(gen_random_uuid(), %s, %s)", (user, [item]))
+    for kind, long in (("user", user + "茶茶"), ("item", item + "茶茶")):
+        with pytest.raises(psycopg.errors.CheckViolation, match="event_ids_are_short"):
+            connection.execute(
+                "insert into nearline_data.event (event_id, user_id, item_id, kind, occurred_at)"
+                " values ('e', %s, %s, 'view', now())",
+                (long, ITEMS[0]) if kind == "user" else ("u", long),
+            )
+
+
 def test_who_only_met_a_later_item_is_known_to_a_version_that_goes_live(connection: Connection) -> None:
     old = open_shop(connection)
     new = open_shop(connection, 2, live=False)
@@ -274,7 +311,7 @@ def test_a_look_in_between_is_for_what_came_a_moment_ago(connection: Connection)
     items = NewItems(ledger)
     assert items.take() == 0
     connection.execute(
-        """insert into nearline_data.item (item_id, kind, title, created_at)
+        """insert into nearline_data.item (item_id, kind, title, active_since)
            values ('early', 'page', 'A baking page of a long load', now() - interval '1 hour'),
                   ('late', 'page', 'A baking page', now())"""
     )

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from psycopg.types.json import Jsonb
 
 from nearline.adapters.postgres import Connection, connect
 from nearline.settings import Settings
@@ -47,6 +48,17 @@ def test_topics_are_counted_as_the_catalogue_has_them(connection: Connection) ->
     assert found["tags: everybody"] == (24, 1.0)
     assert not any(name.startswith(("price", "long")) for name in found)
     assert connection.execute("select nearline_data._refresh_topics()").fetchone() == (0,), "nothing changed"
+
+
+def test_an_attribute_whose_name_is_a_text_is_no_topic(connection: Connection) -> None:
+    """It would not fit into an index, and nothing could be published."""
+    open_shop(connection)
+    shop_with_topics(connection)
+    name = "".join(map(chr, np.random.default_rng(7).integers(0x4E00, 0x9FFF, 6000)))
+    connection.execute("update nearline_data.item set attributes = %s", (Jsonb({name: "x", "y" * 64: "z"}),))
+    connection.execute("select nearline_data._refresh_topics()")
+    attributes = connection.execute("select distinct attribute from nearline_data.topic").fetchall()
+    assert {attribute for (attribute,) in attributes} == {"y" * 64, "kind"}
 
 
 def test_interests_are_topics_with_the_events_behind_them(connection: Connection) -> None:

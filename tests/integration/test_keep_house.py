@@ -9,7 +9,7 @@ import threading
 import time
 
 import keep_house
-from nearline.adapters.postgres import Connection, connect
+from nearline.adapters.postgres import Connection, connect, queries
 from nearline.settings import Settings
 
 
@@ -71,3 +71,17 @@ def test_an_event_of_a_month_without_a_partition_does_not_wait_for_housekeeping(
         holder.rollback()
         keeping.join()
     assert connection.execute(ahead.replace("to_char(", "to_regclass(to_char(") + ") is not null").fetchone() == (True,)
+
+
+def test_what_killed_loads_left_goes_and_what_a_load_works_on_stays(settings: Settings, connection: Connection) -> None:
+    with connect(settings, autocommit=True) as killed, connect(settings, autocommit=True) as at_work:
+        for load in (killed, at_work):
+            name = f"staging_event_{'killed' if load is killed else 'at_work'}"
+            load.execute(f"create unlogged table nearline_load.{name} (content text)")
+            assert load.execute(queries("ingest")["lock"], {"name": name}).fetchone() == (True,)
+        killed.close()
+        assert keep_house.main([]) == 0
+        left = connection.execute(
+            "select relname from pg_class where relnamespace = 'nearline_load'::regnamespace and relkind = 'r'"
+        ).fetchall()
+    assert left == [("staging_event_at_work",)]

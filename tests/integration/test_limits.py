@@ -155,7 +155,10 @@ def test_ids_have_a_limit(connection: Connection, argument: str) -> None:
     with pytest.raises(psycopg.Error, match=f"{argument} has 501 characters, expected at most 500") as caught:
         connection.execute(call.encode(), given | {argument: "x" * 501})
     assert (caught.value.sqlstate, bool(caught.value.diag.message_hint)) == ("22023", True)
-    connection.execute(call.encode(), given | {argument: "☃" * 500})
+    with pytest.raises(psycopg.Error, match=f"{argument} has 1002 bytes, expected at most 1000") as caught:
+        connection.execute(call.encode(), given | {argument: "☃" * 334})
+    assert (caught.value.sqlstate, bool(caught.value.diag.message_hint)) == ("22023", True)
+    connection.execute(call.encode(), given | {argument: "☃" * 333})
     assert connection.execute("select count(*) from nearline_data.event").fetchone() == (1,)
 
 
@@ -163,6 +166,7 @@ def test_ids_have_a_limit(connection: Connection, argument: str) -> None:
     ("to_user", "item", "strategy", "said"),
     [
         ("x" * 501, "a", "default", "to_user has 501 characters, expected at most 500"),
+        ("☃" * 334, "a", "default", "to_user has 1002 bytes, expected at most 1000"),
         ("u", "x" * 501, "default", "an id of shown_items has 501 characters, expected at most 500"),
         ("u", "a", "x" * 501, "with_strategy has 501 characters, expected at most 500"),
     ],
@@ -173,7 +177,7 @@ def test_an_exposure_has_a_limit(connection: Connection, to_user: str, item: str
         connection.execute(record, (to_user, item, strategy))
     assert (caught.value.sqlstate, caught.value.diag.message_primary) == ("22023", said)
     assert caught.value.diag.message_hint
-    assert connection.execute(record, ("☃" * 500, "☃" * 500, None)).fetchone() == (2,)
+    assert connection.execute(record, ("☃" * 333, "☃" * 333, None)).fetchone() == (2,)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +224,7 @@ def test_copy_is_bound_too_and_new_months_as_well(settings: Settings, connection
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_comes_back_as_it_was_written(settings: Settings, shop: Connection, text: str) -> None:
     """Whatever it tries to be: to Postgres it is data, and what shows it escapes it."""
-    user = text[:500]
+    user = text[:333]
     with connect(settings, role="nearline_writer", autocommit=True) as writer:
         writer.execute("select nearline.record_event(%s, 'comment', %s, with_text => %s)", (user, ITEMS[0], text))
         writer.execute("select nearline.record_event(%s, 'search', with_text => %s)", (user, text))

@@ -48,6 +48,13 @@ def long_reader(settings: Settings, *tables: str) -> Iterator[Connection]:
         yield reader
 
 
+def archived(connection: Connection, rows: int) -> dict[str, object]:
+    """What the archive says of the old partition as it is, but for the number of its rows."""
+    span = {"from_time": "2001-01-01Z", "until_time": "2002-01-01Z"}
+    _, found = connection.execute(queries("archive")["content"], span).fetchone() or (None, 0)
+    return {"partition_name": OLD, "archived_rows": rows, "archived_ids": found}
+
+
 @contextmanager
 def working(settings: Settings, work: str) -> Iterator[list[BaseException]]:
     """A thread at a drop that waits for a lock; what it raised is there after the ``with``."""
@@ -57,7 +64,7 @@ def working(settings: Settings, work: str) -> Iterator[list[BaseException]]:
         with connect(settings, autocommit=True) as at_work:
             try:
                 if work == "archive":
-                    values = {"partition_name": OLD, "archived_rows": 3}
+                    values = archived(at_work, 3)
                     patient_drop.drop_when_free(at_work, queries("archive")["drop_partition"], values)
                 else:
                     drop_tables(at_work, 1)
@@ -176,12 +183,18 @@ def test_an_event_that_comes_while_the_archive_is_counted_is_kept(settings: Sett
         ).fetchall():
             time.sleep(0.01)
         with pytest.raises(psycopg.errors.SerializationFailure, match="somebody waits to change"):
-            archive.execute(queries("archive")["drop_partition"], {"partition_name": OLD, "archived_rows": 3})
+            archive.execute(queries("archive")["drop_partition"], archived(archive, 3))
         archive.rollback()
         writing.join()
     assert failed == []
     with pytest.raises(psycopg.errors.SerializationFailure, match="has 4 rows, but 3 were archived"):
-        shop.execute(queries("archive")["drop_partition"], {"partition_name": OLD, "archived_rows": 3})
+        shop.execute(queries("archive")["drop_partition"], archived(shop, 3))
+    # One is taken back, and there are as many as were archived: the one that came late is not among them.
+    before = archived(shop, 4)
+    shop.execute("select nearline.forget_event('u', min(event_id)) from nearline_data.event where user_id = 'u'")
+    shop.execute(late)
+    with pytest.raises(psycopg.errors.SerializationFailure, match="has other rows than were archived"):
+        shop.execute(queries("archive")["drop_partition"], before)
     assert shop.execute("select count(*) from nearline_data.event").fetchone() == (4,)
 
 

@@ -139,6 +139,7 @@ def test_what_the_catalogue_has_no_more_can_be_taken_back(shop: Connection) -> N
         ("theme: baking", None, "u", "weight is null", "-1 means never"),
         ("theme: baking", 1, "", "of_user is ''", "the id used in events"),
         ("theme: baking", 1, "x" * 501, "of_user is 'xxx", "at most 500 characters"),
+        ("theme: baking", 1, "☃" * 334, "of_user is '☃☃☃", "and 1000 bytes"),
     ],
 )
 def test_what_cannot_be_meant_is_said_with_the_fix(

@@ -69,6 +69,7 @@ def test_a_clean_item() -> None:
         ({"item_id": None}, "item_id is missing"),
         ({"item_id": " "}, "item_id is missing"),
         ({"item_id": "a\0"}, "item_id has unprintable characters"),
+        ({"item_id": "茶" * 334}, "item_id has more than 1,000 bytes"),
         ({"kind": ""}, "kind is missing"),
         ({"title": "<br>"}, "title is missing"),
         ({"title": "x" * (MAX_TITLE + 1)}, "title has more than 10,000 characters"),

@@ -126,6 +126,9 @@ def _merge(
     rejected = sum(reasons.values())
     summary = Summary(len(files), read=fit + duplicates + rejected, duplicates=duplicates, rejected=reasons)
     refused = rejected > settings.max_rejected_share * summary.read
+    if subject == EVENT and not refused:
+        # By itself: it locks the ledger until its transaction ends, and the nearline job wants that lock too.
+        connection.execute(_query("ensure_partitions", staging))
     with connection.transaction():
         # A load that failed may be tried again: its rejections replace those of the last time.
         connection.execute(
@@ -133,8 +136,6 @@ def _merge(
         )
         connection.execute(_query("keep_rejections", staging), {"subject": subject.name, "duplicate": DUPLICATE})
         if not refused:
-            if subject == EVENT:
-                connection.execute(_query("ensure_partitions", staging))
             summary.loaded = connection.execute(_query(f"merge_{subject.name}s", staging)).rowcount
             for file in files:
                 connection.execute(

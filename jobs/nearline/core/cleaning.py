@@ -15,7 +15,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 MAX_ID = 500
-"""Characters. Ids are index keys, and Postgres refuses an index key of more than 2,704 bytes."""
+"""Characters of an id."""
+MAX_ID_BYTES = 1000
+"""Bytes of an id in UTF-8: two of them are one index key, and Postgres refuses a key of more than 2,704 bytes."""
 MAX_TITLE = 10_000
 """Characters. Nobody reads a longer title: such a row has its columns mixed up."""
 MAX_TEXT = 100_000
@@ -227,6 +229,8 @@ def _identifier(row: Mapping[str, Any], name: str, limit: int = MAX_ID) -> str:
         raise _Refused(f"{name} is missing")
     if _UNPRINTABLE.search(text):
         raise _Refused(f"{name} has unprintable characters")
+    if len(text.encode()) > MAX_ID_BYTES:
+        raise _Refused(f"{name} has more than {MAX_ID_BYTES:,} bytes")
     return text
 
 
