@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.quality.ablations import comes_after
 from benchmarks.quality.problem_folder import write_problem
 from benchmarks.quality.protocol import Problem, leave_one_out, successive
 from nearline.core.behaviour import Ledger, make_ledger
@@ -99,6 +100,17 @@ def test_the_strata_are_what_they_say(ledger: Ledger) -> None:
     assert (sum(rows.astype(int) for name, rows in strata.items() if name.startswith("kind.")) == 1).all()
     new = [bool(end - start <= 3) for start, end in zip(problem.test.start, problem.test.end, strict=True)]
     assert strata["new_users_full"].tolist() == new
+
+
+def test_what_comes_after_a_dislike_has_one_among_its_newest_ten_events(ledger: Ledger) -> None:
+    window = successive(ledger).test
+    weight = np.where(np.arange(len(ledger)) % 40 == 0, -1.0, ledger.weight)
+    expected = [
+        bool((weight[max(start, end - 10) : end] < 0).any())
+        for start, end in zip(window.start, window.end, strict=True)
+    ]
+    assert {True, False} == set(expected)
+    assert comes_after(window, weight < 0).tolist() == expected
 
 
 def test_leave_one_out_holds_out_the_last_and_the_one_before() -> None:

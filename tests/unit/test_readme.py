@@ -1,4 +1,7 @@
-"""README tells the truth: its commands, settings, calls and folders exist, and all that exist are in it."""
+"""README tells the truth: its commands, settings, calls and folders exist, and all that exist are in it.
+
+So does the page of the benchmarks, as far as it names commands, files and sections.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from nearline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+BENCHMARKS = (ROOT / "tests" / "benchmarks" / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):.*  ## ", MAKEFILE, re.MULTILINE))
 
@@ -20,6 +24,25 @@ def test_every_make_command_of_readme_exists_and_is_told() -> None:
     told = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", README))
     assert told <= TARGETS, told - TARGETS
     assert TARGETS - {"install"} <= told, TARGETS - told
+
+
+def test_every_benchmark_has_its_place_on_their_page() -> None:
+    told = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", BENCHMARKS))
+    assert {name for name in TARGETS if name.startswith("bench")} | {"chaos"} <= told <= TARGETS
+    run = {path.stem.removeprefix("bench_") for path in (ROOT / "tests" / "benchmarks").glob("bench_*.py")}
+    named = set(re.findall(r"\bBENCH=(\w+)", BENCHMARKS))
+    assert named <= run, named - run
+
+
+@pytest.mark.parametrize("page", [README, BENCHMARKS], ids=["README", "benchmarks"])
+def test_every_link_within_a_page_leads_somewhere(page: str) -> None:
+    headings = {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    }
+    linked = set(re.findall(r"\]\(#([\w-]+)\)", page))
+    assert linked
+    assert linked <= headings, linked - headings
 
 
 def test_the_settings_table_is_the_settings() -> None:
@@ -32,7 +55,7 @@ def test_the_settings_table_is_the_settings() -> None:
 
 
 def test_every_file_and_job_that_readme_names_is_there() -> None:
-    for name in set(re.findall(r"`((?:jobs|sql|dags|plugins|tests)/[\w./]*)`", README)):
+    for name in set(re.findall(r"`((?:jobs|sql|dags|plugins|tests)/[\w./]*)`", README + BENCHMARKS)):
         assert (ROOT / name).exists(), name
     for name in set(re.findall(r"python (jobs/\w+\.py)", README)):
         assert (ROOT / name).exists(), name
@@ -55,4 +78,4 @@ def test_every_function_is_called_as_it_is_defined(name: str) -> None:
 
 
 def test_no_placeholder_is_left() -> None:
-    assert "@@" not in README
+    assert "@@" not in README + BENCHMARKS

@@ -43,9 +43,8 @@ def log_ablations(report: dict[str, Any], file: Path, uri: str | None, folder: P
         for part in ("data", "code", "settings"):
             mlflow.log_params(flat(part, report[part]))
         for row in report["rows"]:
-            mlflow.log_metrics(
-                {f"without_{row['without']}.{figure}": row[figure] for figure in ("all", "warm", "cold")}
-            )
+            figures = {figure: value for figure, value in row.items() if isinstance(value, float)}
+            mlflow.log_metrics({f"without_{row['without']}.{figure}": value for figure, value in figures.items()})
         mlflow.log_artifact(str(file))
         return str(run.info.run_id)
 
