@@ -54,10 +54,26 @@ select pg_current_snapshot()::text
            where h.inhparent = 'nearline_data.event'::regclass
        );
 
--- wait_for_partitions --
+-- is_told --
 -- A transaction is visible a moment before other sessions are told of the partition that it attached, and until then their
--- statements are planned without it. It holds this lock until it has told them.
-lock table only nearline_data.event in share update exclusive mode;
+-- statements are planned without it. Until it has told them it keeps its locks on both; one that is still open attached
+-- what nobody sees yet.
+select not exists (
+    select
+    from pg_locks p
+    join pg_locks c on c.virtualtransaction = p.virtualtransaction and c.database = p.database
+    join pg_inherits h on h.inhrelid = c.relation and h.inhparent = p.relation
+    where p.relation = 'nearline_data.event'::regclass
+      and p.database = (select d.oid from pg_database d where d.datname = current_database())
+      and p.mode = 'ShareUpdateExclusiveLock'
+      and p.granted
+      and c.mode = 'AccessExclusiveLock'
+      and c.granted
+);
+
+-- hear_of_partitions --
+-- A transaction hears what others told when it takes a lock that it has not yet; nobody has to wait for this one.
+lock table only nearline_data.event in row share mode;
 
 -- changed --
 -- What was committed between two positions, the oldest transactions first. First those that were open then, each looked
@@ -67,8 +83,13 @@ with event as (
     (
         select e.user_id, e.transaction_id, e.recorded_at
         from nearline_data.event e
-        where e.transaction_id = any (array(select pg_snapshot_xip(%(position)s::pg_snapshot)))
-          and pg_visible_in_snapshot(e.transaction_id, %(now)s::pg_snapshot)
+        where e.transaction_id = any (
+                  array(
+                      select x.id
+                      from pg_snapshot_xip(%(position)s::pg_snapshot) as x (id)
+                      where pg_visible_in_snapshot(x.id, %(now)s::pg_snapshot)
+                  )
+              )
           and nearline_data._shard_of(e.user_id, %(shard_count)s) = %(shard)s
         order by e.transaction_id
         fetch first %(max_events)s rows only
@@ -90,7 +111,8 @@ from event e
 union all
 select u.user_id, u.transaction_id::text, null
 from nearline_data.erased_user u
-where not pg_visible_in_snapshot(u.transaction_id, %(position)s::pg_snapshot)
+where u.transaction_id >= pg_snapshot_xmin(%(position)s::pg_snapshot)  -- by the index: older ones wait for kept versions
+  and not pg_visible_in_snapshot(u.transaction_id, %(position)s::pg_snapshot)
   and pg_visible_in_snapshot(u.transaction_id, %(now)s::pg_snapshot)
   and nearline_data._shard_of(u.user_id, %(shard_count)s) = %(shard)s;
 

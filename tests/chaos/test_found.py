@@ -44,6 +44,19 @@ def test_events_that_make_their_own_partition_are_read(shop: Shop) -> None:
     assert counted == len(years)
 
 
+def test_a_transaction_left_open_that_added_a_partition_holds_nobody_up(shop: Shop) -> None:
+    """The refresh waited for its lock, to be sure that it had told of the partition; nobody can see that one yet."""
+    with shop.connect() as connection, shop.connect() as left_open, shop.connect() as writer:
+        connection.execute("set statement_timeout = '5s'")
+        with left_open.transaction():
+            old = "select nearline.record_event('u1', 'view', 'hiking-page-1', happened_at => '1999-06-01Z')"
+            left_open.execute(old)
+            writer.execute("select nearline.record_event('u2', 'view', 'hiking-page-1')")
+            ledger = InterestLedger(connection, MeanOfHistory(), 1)
+            assert ledger.catch_up() == 1
+        assert ledger.catch_up() == 1
+
+
 def test_two_writers_need_the_same_new_partition(shop: Shop) -> None:
     """to_regclass answered what it knew before it waited for the other one, and the event was refused."""
     failed: list[psycopg.Error] = []

@@ -96,6 +96,8 @@ class Drain:
                     if self._drain(connection):
                         return
             except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnreachable) as problem:
+                if (getattr(problem, "sqlstate", None) or "").startswith("54"):
+                    raise  # a limit of Postgres: the next try would meet it again
                 # A batch that was under way is as if it never was.
                 if time.monotonic() + retry > self.deadline:
                     raise DatabaseUnreachable(str(problem).strip()) from problem
@@ -137,14 +139,16 @@ class Drain:
         size, swept, looked = EVENTS_A_BATCH, 0.0, 0.0
         items, explanations = NewItems(ledger), Explanations(ledger)
         while True:
-            step = self._step(ledger, size)
+            step = self._count(ledger.step(size))
+            large = self._count(ledger.step_large())
             if self.stop.is_set():
                 log.info("asked to stop: the batch is written, the next run goes on from here")
                 return True
             if not step.is_last:
                 size = next_size(size, step.seconds)
                 continue
-            if time.monotonic() > looked + SUCCESSOR_SECONDS:
+            # Not amid a large transaction: the next run would list its people again, which takes seconds.
+            if large.is_last and time.monotonic() > looked + SUCCESSOR_SECONDS:
                 if ledger.has_successor():
                     log.info("the next run is ready and takes over")
                     return True
@@ -155,17 +159,17 @@ class Drain:
                     return False
                 swept = time.monotonic()
                 items.take(only_people=self.shard > 0)
-            if explanations.take():
+            if explanations.take() or not large.is_last:
                 continue
             if self._is_over():
                 return True
             if not step.events:
                 self._wait(ledger, size, explanations)
 
-    def _step(self, ledger: InterestLedger, size: int) -> Step:
-        step = ledger.step(size, self.stop)
+    def _count(self, step: Step) -> Step:
+        self.people += step.people
         if step.events:
-            self.events, self.people = self.events + step.events, self.people + step.people
+            self.events += step.events
             self.batches, self.busy_seconds = self.batches + 1, self.busy_seconds + step.seconds
         return step
 
@@ -177,7 +181,8 @@ class Drain:
             return
         try:
             # Committed between the last look and the lock, and not announced:
-            if not self._step(ledger, size).events and not explanations.take():
+            step = self._count(ledger.step(size))
+            if not step.events and step.is_last and not explanations.take():
                 seconds = max(0.0, min(LOOK_SECONDS, self.deadline - time.monotonic()))
                 next(connection.notifies(timeout=seconds, stop_after=1), None)
         finally:

@@ -12,29 +12,33 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
+from psycopg import ServerCursor
 from psycopg.types.json import Jsonb
 
 from nearline.adapters.history_reader import Encoder, HistoryReader, People
 from nearline.adapters.postgres import Connection, VectorArray, queries
-from nearline.adapters.stop import Stop
 from nearline.core.behaviour import History
 from nearline.core.blend import scaled
 from nearline.core.fold import unit_scale
 from nearline.core.interest import DIM, catalogue_moments
 from nearline.core.position import Position
-from nearline.core.unread import Batch, next_batch
+from nearline.core.unread import next_batch
 from nearline.errors import DatabaseError, ModelError
 
 log = logging.getLogger("nearline.interests")
 
 USERS_A_BATCH = 500
 EVENTS_A_BATCH = 5000
-PEOPLE_AT_A_TIME = 5000
-"""Of a transaction that is read in several."""
+PEOPLE_AT_A_TIME = 1000
+"""Of a large transaction: events of others wait for them, some 0.4 s."""
+TELLING_SECONDS = 0.001
+"""Between looks whether a transaction that was committed has told the others what it did: it takes less."""
 
 
 class ShardsChanged(Exception):
@@ -48,11 +52,25 @@ class Step(NamedTuple):
     people: int
     seconds: float
     is_last: bool
-    """Whether all that was committed when it began has been read."""
+    """Whether all that was committed when it began has been read, but for large transactions that were put off."""
+
+
+@dataclass
+class Large:
+    """A transaction of more events than a batch, whose people are refreshed some at a time."""
+
+    transaction: int
+    people: ServerCursor[tuple[Any, ...]] | None = None
+    done: int = 0
+    seconds: float = 0.0
 
 
 class InterestLedger:
-    """Writes the interest vectors of one model version, for one shard of the people."""
+    """Writes the interest vectors of one model version, for one shard of the people.
+
+    A transaction of more events than a batch is put off: the cursor goes on as if it were still open, and its people
+    are refreshed some at a time in between. So a load, however large, holds up nobody else.
+    """
 
     def __init__(
         self, connection: Connection, model: Encoder, model_version: int, shard: int = 0, shard_count: int = 1
@@ -66,6 +84,7 @@ class InterestLedger:
         self._background = ThreadPoolExecutor(1, "interests")
         self._covariance: np.ndarray | None = None
         self._partitions = ""
+        self._put_off: list[Large] = []
 
     def lock(self) -> bool:
         """Try to become the one that drains this shard until the connection ends; False: another one does."""
@@ -91,11 +110,10 @@ class InterestLedger:
         with self.connection.transaction():
             self._execute("set_shards")
 
-    def step(self, max_events: int = EVENTS_A_BATCH, stop: Stop | None = None) -> Step:
+    def step(self, max_events: int = EVENTS_A_BATCH) -> Step:
         """Refresh the people of the oldest unread events, in one transaction.
 
-        A transaction of more than ``max_events`` events is read in several, some people in each, until ``stop`` is set:
-        a step that goes on with it leaves out those whose vectors know it. The last one moves the cursor.
+        A transaction of more than ``max_events`` events is put off, for `step_large`.
 
         Raises
         ------
@@ -112,68 +130,75 @@ class InterestLedger:
             if (locked := self.position()) != position:  # another one was here first
                 position, now, rows = self._unread(max_events, locked)
             batch = next_batch([int(row[1]) for row in rows if row[2] is not None], position, now, max_events)
-            rows = [row for row in rows if batch.until.has(int(row[1]))]
-            if batch.large is None:
-                recorded = [row[2] for row in rows if row[2] is not None]
-                return self._take(rows, batch, len(recorded), recorded, began)
-        people = self._take_large(batch.large, batch.until, position, stop)
-        if people is None:
-            return Step(0, 0, time.monotonic() - began, False)
-        with self.connection.transaction():
-            if self.position() != position:
-                return Step(0, people, time.monotonic() - began, False)
-            count, recorded_at = self._one("events_of_transaction", transaction=str(batch.large))
-            erased = [row for row in rows if row[2] is None]
-            step = self._take(erased, batch, count, [recorded_at] if count else [], began, people)
-        return step
+            until = batch.until
+            if batch.large is not None:
+                log.info("transaction %d is large: its people are refreshed some at a time", batch.large)
+                self._put_off.append(Large(batch.large))
+                until = until.without([batch.large])
+            return self._take([row for row in rows if until.has(int(row[1]))], until, batch.is_last, began)
 
-    def _take(
-        self,
-        rows: list[tuple[Any, ...]],
-        batch: Batch,
-        events: int,
-        recorded: list[float],
-        began: float,
-        people: int = 0,
-    ) -> Step:
+    def _take(self, rows: list[tuple[Any, ...]], until: Position, is_last: bool, began: float) -> Step:
         """Refresh the people of rows of ``changed``, and move the cursor, which is locked."""
         if erased := [row[0] for row in rows if row[2] is None]:
             self._execute("forget_waiting", users=erased)
-        people += self._refresh(sorted({row[0] for row in rows}), batch.until)
+        # With all that was put off: who was passed there may have lost that vector since, by an erasure.
+        known = until.including([large.transaction for large in self._put_off])
+        people = self._refresh(sorted({row[0] for row in rows}), known)
         if erased:  # after their vectors, in the order of nearline.erase_user
             self.connection.execute(queries("explanations")["forget_measured"], {"users": erased})
-        self._execute("move_cursor", position=str(batch.until))
-        seconds = time.monotonic() - began
+        self._execute("move_cursor", position=str(until))
+        recorded = [row[2] for row in rows if row[2] is not None]
+        return self._done(len(recorded), people, time.monotonic() - began, is_last, recorded)
+
+    def step_large(self) -> Step:
+        """Refresh some people of the oldest transaction that was put off, those whose vectors do not know it.
+
+        The last of them moves the cursor, and only then are its events counted. ``is_last`` where none is put off.
+        """
+        if not self._put_off:
+            return Step(0, 0, 0.0, True)
+        large, began = self._put_off[0], time.monotonic()
+        if large.people is None:
+            people_of = self.connection.cursor(f"people_{uuid4().hex}", withhold=True)
+            values = self._values({"transaction": str(large.transaction)})
+            large.people = people_of.execute(self._sql["people_of_transaction"], values)
+        names = [name for (name,) in large.people.fetchmany(PEOPLE_AT_A_TIME)]
+        with self.connection.transaction():
+            position = self.position()
+            until = position.including([large.transaction])
+            people = self._refresh(names, until)
+            large.done, large.seconds = large.done + people, large.seconds + time.monotonic() - began
+            log.info("transaction %d is large: %d of its people are done", large.transaction, large.done)
+            if names and until != position:
+                return Step(0, people, time.monotonic() - began, False)
+            self._execute("move_cursor", position=str(until))
+            count, recorded_at = self._one("events_of_transaction", transaction=str(large.transaction))
+            recorded = [recorded_at] if count and until != position else []  # else another one was here first
+            step = self._done(count if recorded else 0, large.done, large.seconds, len(self._put_off) == 1, recorded)
+        large.people.close()
+        self._put_off.pop(0)
+        return step._replace(people=people)
+
+    def _done(self, events: int, people: int, seconds: float, is_last: bool, recorded: list[float]) -> Step:
         if recorded:
             self._execute(
                 "log_batch", event_count=events, user_count=people, seconds=seconds, recorded_at=recorded
             )  # fmt: skip
-        return Step(events, people, seconds, batch.is_last)
-
-    def _take_large(self, transaction: int, until: Position, position: Position, stop: Stop | None) -> int | None:
-        """Refresh the people of one transaction, some at a time; None: told to stop, or another one was here."""
-        done = 0
-        with self.connection.cursor("people_of_transaction", withhold=True) as people:
-            people.execute(self._sql["people_of_transaction"], self._values({"transaction": str(transaction)}))
-            while names := [name for (name,) in people.fetchmany(PEOPLE_AT_A_TIME)]:
-                with self.connection.transaction():
-                    if (stop and stop.is_set()) or self.position() != position:
-                        return None
-                    done += self._refresh(names, until)
-                log.info("transaction %d is large: %d of its people are done", transaction, done)
-        return done
+        return Step(events, people, seconds, is_last)
 
     def _unread(self, max_events: int, position: Position) -> tuple[Position, Position, list[tuple[Any, ...]]]:
         """What was committed since a position: that position, where it is read to, and rows of ``changed``."""
-        now = self._now()
+        now = self._now().without([large.transaction for large in self._put_off])
         return position, now, self._rows("changed", position=str(position), now=str(now), max_events=max_events)
 
     def _now(self) -> Position:
         """All that is committed; statements after this are planned with the partitions that it is in."""
         snapshot, partitions = self._one("snapshot")
         if partitions != self._partitions:
+            while not self._one("is_told")[0]:
+                time.sleep(TELLING_SECONDS)
             with self.connection.transaction(force_rollback=True):  # which lets the lock go at once
-                self._execute("wait_for_partitions")
+                self._execute("hear_of_partitions")
             self._partitions = partitions
         return Position.parse(snapshot)
 
@@ -181,9 +206,9 @@ class InterestLedger:
         """Refresh until nothing is unread; returns the number of events read."""
         total = 0
         while True:
-            step = self.step()
-            total += step.events
-            if step.is_last:
+            step, large = self.step(), self.step_large()
+            total += step.events + large.events
+            if step.is_last and large.is_last:
                 return total
 
     def catch_up_and(self, flip: Callable[[], None], settle: Callable[[], None] = lambda: None) -> int:

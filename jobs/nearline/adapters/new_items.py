@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ log = logging.getLogger("nearline.refresh")
 
 ITEMS_A_SWEEP = 32
 """Encoding them takes some tenths of a second, for which events wait."""
+ITEMS_A_LOOK = 512
+"""After a load of a catalogue a look sorts all of it."""
 
 
 class NewItems:
@@ -29,6 +32,7 @@ class NewItems:
         self.ledger = ledger
         self._sql = queries("refresh")
         self._look_at_all = True
+        self._found: list[tuple[Any, ...]] = []
 
     def take(self, *, only_people: bool = False) -> int:
         """Place some new items, and refresh the people of this shard who wait for one; returns how many people.
@@ -52,10 +56,12 @@ class NewItems:
 
     def _place(self) -> int:
         connection, version = self.ledger.connection, self.ledger.model_version
-        rows = connection.execute(
-            self._sql["new_items"],
-            {"model_version": version, "max_items": ITEMS_A_SWEEP, "look_at_all": self._look_at_all},
-        ).fetchall()
+        if not self._found:
+            self._found = connection.execute(
+                self._sql["new_items"],
+                {"model_version": version, "max_items": ITEMS_A_LOOK, "look_at_all": self._look_at_all},
+            ).fetchall()
+        rows, self._found = self._found[:ITEMS_A_SWEEP], self._found[ITEMS_A_SWEEP:]
         if not rows:
             return 0
         texts = [item_text(title, description, kind, attributes) for _, kind, title, description, attributes in rows]

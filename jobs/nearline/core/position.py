@@ -10,6 +10,7 @@ order, by however many readers, what is known only grows.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from nearline.errors import InputError
@@ -54,6 +55,22 @@ class Position:
     def has(self, transaction: int) -> bool:
         """Whether what that transaction wrote is part of this; `pg_visible_in_snapshot` in SQL."""
         return transaction < self.end and transaction not in self.open
+
+    def without(self, transactions: Collection[int]) -> Position:
+        """Return this as if those were still open.
+
+        >>> str(Position.parse("114:118:114").without([116, 120]))
+        '114:118:114,116'
+        """
+        return Position(self.end, self.open.union(one for one in transactions if one < self.end))
+
+    def including(self, transactions: Collection[int]) -> Position:
+        """Return this with those among them that were open; what comes after its end stays unknown.
+
+        >>> str(Position.parse("114:118:114,116").including([116, 120]))
+        '114:118:114'
+        """
+        return Position(self.end, self.open.difference(transactions))
 
     def until(self, transaction: int) -> Position:
         """Return the part of this that ends with ``transaction``, for a reader that stops early.
