@@ -167,6 +167,7 @@ def _make_small(batch: int | None, people: int | None) -> None:
     drain.LOOK_SECONDS = 0.2
     drain.FIRST_RETRY_SECONDS = 0.05
     drain.LAST_RETRY_SECONDS = 0.2
+    interest_ledger.PEOPLE_AT_A_TIME = 2
     if batch:
         drain.EVENTS_A_BATCH = batch
         drain.next_size = lambda size, seconds: batch

@@ -168,7 +168,9 @@ class Writer:
         self.record(self.event())
 
     def many(self) -> None:
-        self.record(*(self.event() for _ in range(self._chance.randrange(2, 8))))
+        """A transaction, now and then of more events than a batch."""
+        most = 8 if self._chance.random() < 0.8 else 60
+        self.record(*(self.event() for _ in range(self._chance.randrange(2, most))))
 
     def copied(self) -> None:
         """Binary COPY, which has no retry: what died is asked for, as an application would by reading its own log."""
