@@ -18,7 +18,7 @@ import psycopg
 from nearline.adapters.patient_drop import drop_when_free
 from nearline.adapters.postgres import connect, queries
 from nearline.adapters.spark import session
-from nearline.adapters.spark_reader import read_slices
+from nearline.adapters.spark_reader import find_archive, read_slices
 from nearline.errors import run_job
 from nearline.settings import Settings
 
@@ -37,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     archive = queries("archive")
     with connect(settings, autocommit=True) as connection:
         rows = connection.execute(archive["partitions"], {"hot_days": settings.hot_days}).fetchall()
+        if rows:
+            spark = session(settings, "nearline archive_events")
+            find_archive(spark, settings.archive_folder, connection, ["event_id"])  # raises where it should be there
     log.info("%d partitions are wholly older than %d days before the newest event", len(rows), settings.hot_days)
     for name, from_time, until_time, row_count in rows:
         span = {"from_time": from_time, "until_time": until_time}

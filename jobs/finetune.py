@@ -73,7 +73,11 @@ def _start(settings: Settings, named: str) -> str | None:
         if (found := mlflow_registry.champion(settings)) is None:
             log.info("starting afresh, as no version has the alias %s", mlflow_registry.CHAMPION)
             return None
-        return str(mlflow_registry.fetch_model(settings, found.version, found.run_id))
+        try:
+            return str(mlflow_registry.fetch_model(settings, found.version, found.run_id))
+        except ModelError as problem:
+            log.warning("starting afresh, as the champion cannot be read: %s", problem)
+            return None
     if not (Path(named) / "model.json").is_file():
         raise InputError(
             f"--start: expected champion, afresh or a model folder, saw {named!r}. Fix: name one of these."
@@ -98,10 +102,10 @@ def _worker() -> Callable[[str, str | None], str | None]:
         import os
         import sys
 
-        from nearline.adapters.parent_process import end_with_parent
         from nearline.daily_training import train_run
         from nearline.errors import NearlineError
         from nearline.models.process_group import process_group
+        from nearline.parent_process import end_with_parent
         from nearline.settings import Settings
 
         end_with_parent()

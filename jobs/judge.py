@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     settings = run.settings
     use_threads(settings.threads)
     snapshot = read_snapshot(run.snapshot)
-    test, champion, about_champion = _beside_champion(settings, snapshot)
+    test, champion, about_champion, beside = _beside_champion(settings, snapshot)
     log.info("%d first meetings to judge on", len(test.window))
     scores = _scores(InterestModel.load(run.model), run.model, snapshot, test, text_vectors_folder(run))
     found = {"candidate": figures(test, scores)}
@@ -53,14 +53,14 @@ def main(argv: list[str] | None = None) -> int:
     if champion is not None:
         found["champion"] = champion
     judgement = decide(found, about_champion)
-    _report(settings, run, judgement)
+    _report(settings, run, judgement, beside)
     if not judgement.accepted:
         raise GateRefused(judgement.reason)
     return 0
 
 
-def _beside_champion(settings: Settings, snapshot: Snapshot) -> tuple[Test, Figures | None, str]:
-    """What to judge on, how the champion does there, and what the reason has to say about it."""
+def _beside_champion(settings: Settings, snapshot: Snapshot) -> tuple[Test, Figures | None, str, int | None]:
+    """What to judge on, how the champion does there, what the reason has to say about it, and its version."""
     usual = Test.of(snapshot.ledger, snapshot.cut, settings.seed)
     champion, about = mlflow_registry.champion(settings), ""
     if champion is not None:
@@ -69,22 +69,23 @@ def _beside_champion(settings: Settings, snapshot: Snapshot) -> tuple[Test, Figu
         name = f"version {champion.version}, live without the alias {mlflow_registry.CHAMPION}"
         about = f"the champion is {name}"
     else:
-        return usual, None, ""
+        return usual, None, "", None
     own = mlflow_registry.text_vectors_of_version(settings, champion.version, champion.run_id)
     try:
         folder = mlflow_registry.fetch_model(settings, champion.version, champion.run_id)
         model = InterestModel.load(folder)
         test = Test.unlearnt(snapshot.ledger, snapshot.cut, model.trained_until, settings.seed)
         if test is None:
-            return usual, None, f"{name}, is left out: too little came after what it has learnt"
+            return usual, None, f"{name}, is left out: too little came after what it has learnt", champion.version
         found = figures(test, _scores(model, folder, snapshot, test, own))
     except ModelError as problem:
         log.warning("%s, cannot be judged beside the candidate: %s", name, problem)
-        return usual, None, f"{name}, is left out: {problem}"
+        return usual, None, f"{name}, is left out: {problem}", champion.version
     if test.cut == usual.cut:
-        return test, found, about
+        return test, found, about, champion.version
     learnt = datetime.fromtimestamp(test.cut, UTC).isoformat(" ", "seconds")
-    return test, found, f"{name}, has learnt more than the candidate: only what came from {learnt} on counts"
+    about = f"{name}, has learnt more than the candidate: only what came from {learnt} on counts"
+    return test, found, about, champion.version
 
 
 def _live(settings: Settings) -> mlflow_registry.Champion | None:
@@ -104,8 +105,8 @@ def _scores(model: InterestModel, folder: Path, snapshot: Snapshot, test: Test, 
     return test.served_scores(model, items, queries, transitions)
 
 
-def _report(settings: Settings, run: RunFolder, judgement: Judgement) -> None:
-    content = judgement.as_dict()
+def _report(settings: Settings, run: RunFolder, judgement: Judgement, beside: int | None) -> None:
+    content = {**judgement.as_dict(), "beside_version": beside}
     run.judgement.write_text(json.dumps(content, indent=1))
     for name, strata in judgement.figures.items():
         log.info("%-14s NDCG@10 %s", name, ", ".join(f"{key} {value['ndcg']:.4f}" for key, value in strata.items()))

@@ -38,20 +38,31 @@ def main(argv: list[str] | None = None) -> int:
             log.info("%-26s %d", what, how_many)
         log.info("%-26s %d", "model versions dropped", len(drop_past_use(connection, settings.keep_versions)))
     for name, keep in KEEP.items():
-        newest_first = sorted((settings.home / name).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for folder in newest_first[keep:]:
-            shutil.rmtree(folder)
-        log.info("%-26s %d", f"folders of {name} removed", len(newest_first[keep:]))
+        folders = [path for path in (settings.home / name).glob("*") if path.is_dir()]
+        newest_first = sorted((path for path in folders if path.name[0] != "."), key=_changed_at, reverse=True)
+        # What is not whole yet has a dot before its name; it was left where a process was killed.
+        left = [path for path in folders if path.name[0] == "." and _changed_at(path) < time.time() - SCRATCH_SECONDS]
+        for folder in (past := [*newest_first[keep:], *left]):
+            shutil.rmtree(folder, ignore_errors=True)
+        log.info("%-26s %d", f"folders of {name} removed", len(past))
     log.info("%-26s %d", "Spark folders removed", _remove_scratch(settings.home / "spark"))
     log.info("%-26s %d", "server logs cut", sum(map(_cut, settings.logs_folder.glob("*.log"))))
     return 0
 
 
+def _changed_at(path: Path) -> float:
+    """Seconds since 1970; 0 where it is gone by now."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _remove_scratch(folder: Path) -> int:
     before = time.time() - SCRATCH_SECONDS
-    left = [path for name in SPARK_SCRATCH for path in folder.glob(name) if path.stat().st_mtime < before]
+    left = [path for name in SPARK_SCRATCH for path in folder.glob(name) if _changed_at(path) < before]
     for path in left:
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
     return len(left)
 
 

@@ -99,17 +99,18 @@ def _replay(settings: Settings, users: list[str] | None, since: datetime | None)
                 take_version(connection, live[0], patience=LOCK_SECONDS)
                 people = InterestLedger(connection, model, live[0]).rebuild()  # adopts the ledger
             else:
-                for shard in range(settings.shards):
-                    ledger = InterestLedger(connection, model, live[0], shard, settings.shards)
-                    ledger.set_shards()
-                    people += ledger.replay(users, since)
+                # As the people are divided now, whatever NEARLINE_SHARDS is here: others are at work on them.
+                found = connection.execute(queries("refresh")["shard_count"], {"model_version": live[0]}).fetchone()
+                shards = found[0] if found else 1
+                for shard in range(shards):
+                    people += InterestLedger(connection, model, live[0], shard, shards).replay(users, since)
     except psycopg.OperationalError as problem:
         raise DatabaseUnreachable(
             f"Postgres went away: {str(problem).splitlines()[0]}. Fix: start the replay again, it may be done twice."
         ) from None
     except ShardsChanged:
         raise DatabaseError(
-            f"The people were divided anew, not into {settings.shards} (NEARLINE_SHARDS). Fix: start the replay again."
+            "The people were divided anew (NEARLINE_SHARDS) meanwhile. Fix: start the replay again."
         ) from None
     log.info("version %d: the vectors of %d people were computed anew", live[0], people)
     return 0

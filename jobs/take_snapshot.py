@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from nearline.adapters import postgres
 from nearline.adapters.spark import session
-from nearline.adapters.spark_reader import read_archive, read_events, read_items
+from nearline.adapters.spark_reader import find_archive, read_events, read_items, with_archive
 from nearline.errors import GateRefused, run_job
 from nearline.run_folder import RunFolder
 
@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         spark = session(settings, "nearline take_snapshot")
         read_items(spark, settings, connection).write.parquet(str(run.snapshot / "items.parquet"))
         hot = read_events(spark, settings, connection)
-        read_archive(spark, settings.archive_folder, hot).write.parquet(str(run.snapshot / "events.parquet"))
+        archived = find_archive(spark, settings.archive_folder, connection, hot.columns)
+        with_archive(hot, archived).write.parquet(str(run.snapshot / "events.parquet"))
     items = spark.read.parquet(str(run.snapshot / "items.parquet"))
     events = spark.read.parquet(str(run.snapshot / "events.parquet"))
     item_count, item_digest = _count_and_digest(items)

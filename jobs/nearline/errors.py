@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from nearline.parent_process import end_with_parent
 
 REFUSED = 99
 """Exit status of a job that refuses for a good reason: Airflow shows the task, and what follows, as skipped."""
@@ -54,8 +57,10 @@ def run_job(main: Callable[[], int]) -> NoReturn:
     """Run a job's ``main`` with its log on standard output, then exit the process with its status.
 
     A `NearlineError` becomes one readable line and status 1 (`GateRefused`: status 99); anything else keeps its
-    traceback, as it is a defect of ours.
+    traceback, as it is a defect of ours. A task of Airflow's ends with the process that runs it.
     """
+    if "AIRFLOW_CTX_TASK_ID" in os.environ:
+        end_with_parent()  # else the next try would meet this one, which nobody waits for any more
     logging.basicConfig(
         level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )

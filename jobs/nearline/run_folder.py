@@ -22,8 +22,8 @@ class RunFolder:
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,200}", name):
-            raise InputError(f"--run: expected letters, digits and . _ + -, saw {name!r}. Fix: give the {NAME}.")
+        if not re.fullmatch(r"[A-Za-z0-9_~][A-Za-z0-9._~+-]{0,200}", name):
+            raise InputError(f"--run: expected letters, digits and . _ ~ + -, saw {name!r}. Fix: give the {NAME}.")
         self.settings = settings
         self.name = name
         self.path = settings.runs_folder / name

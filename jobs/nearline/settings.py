@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 from nearline.core.hyperparameters import TrainingPlan
 from nearline.errors import SettingsError
 
@@ -41,6 +44,15 @@ def _tracking_uri(value: str) -> str:
 def _dsn(value: str) -> str:
     if not (value.startswith(("postgresql://", "postgres://")) or "=" in value):
         raise ValueError("expected a Postgres DSN such as postgresql://host/database or 'host=... dbname=...'")
+    try:
+        place = conninfo_to_dict(value)
+    except ProgrammingError:
+        place = {"host": "@"}
+    if "@" in f"{place.get('host')}{place.get('port')}{place.get('dbname')}":  # else part of a password counts as these
+        raise ValueError(
+            "expected a Postgres DSN; in a password of an address write %25 %2F %40 for % / @, "
+            "and quote one with spaces: password='...'"
+        )
     return value
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import json
 import logging
 import urllib.request
@@ -85,5 +86,7 @@ def _post(there: Connection, text: str) -> None:
     request = urllib.request.Request(address, json.dumps({"text": text}).encode(), headers)
     try:
         urllib.request.urlopen(request, timeout=10).close()
+    except http.client.InvalidURL:  # whose text has the path, which is a secret with some services
+        raise RuntimeError(f"Airflow's connection {ALERTS}: expected an address without blanks, saw some.") from None
     except OSError as problem:
         raise RuntimeError(f"Airflow's connection {ALERTS}: the alert could not be posted ({problem}).") from None

@@ -47,10 +47,11 @@ def show(
     count: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> HTMLResponse:
     """The whole page; a plain ``def``, so that a slow database does not stop Airflow's event loop."""
+    user = user.strip()
     facts: dict[str, Any] = {"user": user, "kind": kind, "count": count}
     try:
         with reader() as connection:
-            facts |= read(connection, user=user.strip(), kind=kind, count=count)
+            facts |= read(connection, user=user, kind=kind, count=count)
     except Unreadable as problem:
         facts["problem"] = str(problem)
     status = 503 if "problem" in facts else 200

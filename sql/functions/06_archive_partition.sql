@@ -61,6 +61,8 @@ begin
             using errcode = '40001', hint = 'Run the archive again; nothing was dropped.';
     end if;
     perform nearline_data._drop_partition(partition_name);
+    insert into nearline_data.archived_partition as old (partition_name, row_count) values (partition_name, archived_rows)
+    on conflict on constraint archived_partition_pkey do update set row_count = excluded.row_count, archived_at = now();
 end
 $$;
 comment on function nearline_data._drop_archived_partition is 'Drops a partition of event if all of its rows are in the archive, by their number and the sum of their ids'' hashes; otherwise, and while others use it, an error and nothing dropped.';

@@ -4,6 +4,10 @@
 select p.partition_name, p.from_time::text, p.until_time::text, p.row_count
 from nearline_data._archivable_partitions(%(hot_days)s) p;
 
+-- is_there --
+-- Whether there must be an archive.
+select exists (select from nearline_data.archived_partition);
+
 -- content --
 select max(e.transaction_id)::text, coalesce(sum(hashtextextended(e.event_id, 0)), 0)
 from nearline_data.event e

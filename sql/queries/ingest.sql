@@ -115,5 +115,11 @@ insert into nearline_data.ingest_file (digest, subject, source, rows_read)
 select %(digest)s, %(subject)s, %(path)s, (select count(*) from {staging} s where s.source = %(source)s)
 on conflict (digest, subject) do update set source = excluded.source, rows_read = excluded.rows_read, loaded_at = excluded.loaded_at;
 
+-- record_again --
+-- Files of a catalogue that were passed over are as new as those that were loaded beside them: none is read again next time.
+update nearline_data.ingest_file f
+set loaded_at = now()
+where f.subject = %(subject)s and f.subject = 'item' and f.digest = any(%(digests)s);
+
 -- analyze --
 select nearline_data._analyze_ledger();

@@ -17,6 +17,9 @@ select l.model_version from nearline_data.live_version l;
 -- beyond_this_server --
 select nearline_data._beyond_this_server();
 
+-- shard_count --
+select c.shard_count from nearline_data.cursor c where c.model_version = %(model_version)s limit 1;
+
 -- set_shards --
 select nearline_data._set_shards(%(model_version)s, %(shard_count)s);
 

@@ -6,7 +6,7 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -48,6 +48,10 @@ def test_airflow_finds_one_plugin_and_one_view() -> None:
     assert plugins_manager.get_import_errors() == {}
 
 
+def test_times_are_shown_in_utc_whatever_the_server_is_on() -> None:
+    assert shown(datetime(2026, 11, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))) == "2026-10-31 23:30:00 UTC"
+
+
 def test_anonymous_is_refused(client: TestClient) -> None:
     assert client.get("/nearline/").status_code == 401
     assert client.get("/nearline/?user=u1").status_code == 401
@@ -64,6 +68,7 @@ def test_before_the_first_model(logged_in: TestClient, page_database: Settings) 
     answer = logged_in.get("/nearline/")
     assert answer.status_code == 200
     assert "No model is live yet" in answer.text
+    assert "recommend(" not in logged_in.get("/nearline/?user=%20").text, "a blank is nobody"
 
 
 def test_hostile_text_is_shown_as_text(logged_in: TestClient, page_database: Settings, connection: Connection) -> None:

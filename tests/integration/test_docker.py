@@ -40,9 +40,9 @@ def test_every_variable_is_one_that_is_read(settings: Settings) -> None:
     known |= {name for name in airflow_environment(settings) if name.startswith("AIRFLOW_")}
     used = {
         name
-        for service in SERVICES.values()
+        for place, service in SERVICES.items()
         for name in service.get("environment", {})
-        if name.startswith(("NEARLINE_", "AIRFLOW_"))
+        if place != "postgres" and name.startswith(("NEARLINE_", "AIRFLOW_"))
     }
     assert used <= known, used - known
     assert "NEARLINE_DSN" in used
@@ -72,7 +72,9 @@ def test_configure_makes_all_that_compose_asks_for_once_and_for_its_owner(tmp_pa
     assert made.keys() == set(re.findall(r"\$\{(\w+)\}", (DOCKER / "compose.yaml").read_text()))
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert len(base64.urlsafe_b64decode(made["FERNET_KEY"])) == 32, "as Airflow wants it"
-    assert re.fullmatch(r"[\w-]{24}", made["PASSWORD"]), "in addresses as it is"
+    passwords = [value for name, value in made.items() if name.endswith("_PASSWORD")]
+    assert all(re.fullmatch(r"[\w-]{24}", one) for one in passwords), "in addresses as it is"
+    assert len(set(passwords)) == len(passwords) == 8, "who knows one login's knows no other's"
     assert made["DATA_FOLDER"] == str(tmp_path / "data")
     again = configure(tmp_path, str(tmp_path / "data"))
     assert again.returncode == 1
@@ -104,8 +106,9 @@ def test_the_logins_are_enough_and_no_more(fresh: Settings, tmp_path: Path) -> N
     script.write_text((DOCKER / "logins.sh").read_text().replace("/srv/roles.sql", str(ROOT / "sql" / "roles.sql")))
     admin = psycopg.conninfo.conninfo_to_dict(embedded_postgres.dsn(fresh, "postgres"))
     environment = {
-        "PATH": f"{embedded_postgres.psql_path().parent}:{os.environ['PATH']}", "POSTGRES_PASSWORD": "p'w",
+        "PATH": f"{embedded_postgres.psql_path().parent}:{os.environ['PATH']}",
         "PGHOST": str(admin["host"]), "PGPORT": str(admin["port"]),
+        **{name: f"p'w of {name}" for name in SERVICES["postgres"]["environment"]},
     }  # fmt: skip
     with psycopg.connect(embedded_postgres.dsn(fresh, "postgres"), autocommit=True) as connection:
         for database in ("airflow", "mlflow"):  # the local stack makes them; the image's server has none

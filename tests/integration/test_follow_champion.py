@@ -426,7 +426,7 @@ class Day:
         folder = settings.runs_folder / "day-2"
         folder.mkdir(parents=True)
         (folder / "registered.json").write_text(json.dumps({"version": BETTER, "run_id": "any"}))
-        (folder / "judgement.json").write_text(json.dumps({"reason": "it finds more", "metrics": {}}))
+        (folder / "judgement.json").write_text(json.dumps({"reason": "it finds more", "beside_version": GOOD}))
         run_id = registry.get_model_version(Settings.model, str(BETTER)).run_id
         (folder / "model").symlink_to(mlflow_registry.fetch_model(settings, BETTER, run_id))
 
@@ -472,6 +472,19 @@ def test_publish_moves_both_or_neither(
     assert alias(registry) == GOOD
     assert follow_champion.main([]) == 0
     assert (served(connection), alias(registry)) == (GOOD, GOOD)
+
+
+def test_publish_leaves_it_to_a_rollback_that_came_after_judge(
+    world: Settings, connection: Connection, registry: MlflowClient
+) -> None:
+    """The candidate was never compared with what somebody went back to."""
+    day = Day(world, connection, registry)
+    judgement = world.runs_folder / "day-2" / "judgement.json"
+    judgement.write_text(json.dumps({"reason": "it finds more", "beside_version": 99}))
+    with pytest.raises(GateRefused, match=f"champion to be version 99.*saw {GOOD}: .* Fix: clear the task judge"):
+        day.publish()
+    assert (served(connection), alias(registry), promotions(connection)) == (GOOD, GOOD, [])
+    assert not registry.get_model_version(Settings.model, str(BETTER)).tags.keys() & {MOVED_BY, MOVED_BECAUSE}
 
 
 def test_what_publish_began_is_finished_with_its_reason(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import tempfile
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ import pytest
 import ingest_events
 import ingest_items
 from nearline.adapters.ingest import ingest
-from nearline.adapters.input_files import EVENT, ITEM
+from nearline.adapters.input_files import EVENT, ITEM, find_files
 from nearline.adapters.postgres import Connection
 from nearline.errors import DatabaseError, InputError
 from nearline.settings import Settings
@@ -86,6 +88,58 @@ def test_a_catalogue_may_go_back_to_what_it_was(catalogue: Settings, connection:
         assert summary.files_loaded_before == 0
         assert connection.execute(offered, (item,)).fetchone() == (is_active,)
     assert ingest(catalogue, ITEM, tuesday).files_loaded_before == 1, "nothing came after it"
+
+
+def test_a_folder_that_grows_by_a_file_stays_what_it_says(
+    catalogue: Settings, connection: Connection, tmp_path: Path
+) -> None:
+    """What was passed over beside the new file was read again the next day, and so on, to and fro."""
+    folder = tmp_path / "daily"
+    folder.mkdir()
+    write(folder / "1.csv", [ITEMS[0] | {"title": "first"}])
+    assert ingest(catalogue, ITEM, folder).loaded == 1
+    write(folder / "2.csv", [ITEMS[0] | {"title": "second"}])
+    assert [ingest(catalogue, ITEM, folder).loaded for _ in range(4)] == [1, 0, 0, 0]
+    asked = "select title from nearline_data.item where item_id = %s"
+    assert connection.execute(asked, (ITEMS[0]["item_id"],)).fetchone() == ("second",)
+
+
+def said_to_somebody_else(path: Path) -> str:
+    """What the search for files says to a user who owns nothing, in a process of theirs."""
+    read, write_to = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.setuid(50_000)
+            find_files(path, ITEM)
+        except BaseException as problem:
+            os.write(write_to, f"{type(problem).__name__}: {problem}".encode())
+        os._exit(0)
+    os.close(write_to)
+    with open(read) as said:
+        text = said.read()
+    os.waitpid(child, 0)
+    return text
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody who may not read")
+def test_what_may_not_be_read_is_said() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder / "items.jsonl", ITEMS)
+        no = "the user 50000, as whom this runs, may not read it. Fix: chmod -R a+rX"
+        for place, mode, said in (
+            (folder, 0o700, f"{folder}: {no} {folder}"),
+            (folder / "items.jsonl", 0o700, "cannot reach it. Fix: correct the path."),
+            (folder, 0o755, f"{folder}/items.jsonl: {no} {folder}"),
+            (folder / "items.jsonl", 0o755, f"{folder}/items.jsonl: {no} {folder}"),
+        ):
+            folder.chmod(mode)
+            (folder / "items.jsonl").chmod(0o600)
+            found = said_to_somebody_else(place)
+            assert found.startswith("InputError: ")
+            assert said in found
+        (folder / "items.jsonl").chmod(0o644)
+        assert said_to_somebody_else(folder) == ""
 
 
 @pytest.mark.usefixtures("spark")

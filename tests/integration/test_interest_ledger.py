@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
 
+import refresh_interests
 from nearline.adapters import promotion
 from nearline.adapters.interest_ledger import InterestLedger, ShardsChanged
 from nearline.adapters.new_items import NewItems
-from nearline.adapters.postgres import Connection, connect
+from nearline.adapters.postgres import Connection, connect, dsn
 from nearline.core.position import Position
 from nearline.settings import Settings
 from small_shop import ITEMS, MeanOfHistory, open_shop, vector_of
@@ -193,6 +194,42 @@ def test_a_text_that_the_model_fails_on_is_set_aside_and_blocks_nobody(connectio
     record_many(connection, 5)
     assert ledger.step().events == 5
     assert connection.execute("select count(*) from nearline_data.rejected_row").fetchone() == (1,), "and met no more"
+
+
+@pytest.mark.parametrize("place", ["get_ready", "query_vectors"])
+def test_a_model_that_cannot_be_read_is_no_texts_fault(connection: Connection, place: str) -> None:
+    """Every search of that version would have meant nothing, for good, though the disk was away for a minute."""
+    ledger = open_shop(connection)
+
+    def disk_is_away(*_: object) -> None:
+        raise OSError("Stale file handle")
+
+    away = MeanOfHistory()
+    setattr(away, place, disk_is_away)
+    connection.execute("select nearline.record_event('u1', 'search', with_text => 'all about baking')")
+    with pytest.raises(OSError, match="Stale"):
+        InterestLedger(connection, away, 1).step()
+    for table in ("query_embedding", "rejected_row"):
+        assert connection.execute(f"select count(*) from nearline_data.{table}".encode()).fetchone() == (0,)
+    assert ledger.step()[:2] == (1, 1)
+
+
+def test_a_replay_divides_people_as_they_are_divided(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand, where NEARLINE_SHARDS is not what Airflow's is."""
+    open_shop(connection)
+    record_many(connection, 20)
+    for shard in range(3):
+        ledger = InterestLedger(connection, MeanOfHistory(), 1, shard, 3)
+        ledger.set_shards()
+        ledger.catch_up()
+    monkeypatch.setenv("NEARLINE_DSN", dsn(settings))
+    monkeypatch.setattr(refresh_interests, "_load", lambda *_: MeanOfHistory())
+    connection.execute("update nearline_data.user_interest set event_count = 0")
+    assert refresh_interests.main(["--since", "2000-01-01"]) == 0
+    assert connection.execute("select min(event_count) > 0 from nearline_data.user_interest").fetchone() == (True,)
+    assert ledger.step().is_last, "who was at work goes on"
 
 
 def test_a_person_that_the_model_fails_on_is_set_aside(connection: Connection) -> None:

@@ -24,6 +24,20 @@ def test_what_killed_sparks_left_is_removed_after_a_day(settings: Settings) -> N
     assert {path.name for path in scratch.iterdir()} == {"spark-new", "conf", "log4j2.properties"}
 
 
+def test_old_models_go_and_what_is_being_fetched_stays(settings: Settings) -> None:
+    settings.models_folder.mkdir()
+    for number in range(7):
+        (settings.models_folder / f"{number}-run").mkdir()
+        os.utime(settings.models_folder / f"{number}-run", (1_000 * number, 1_000 * number))
+    for name, days in ((".8-run.fetching", 0), (".7-run.killed", 2)):
+        (settings.models_folder / name).mkdir()
+        os.utime(settings.models_folder / name, (time.time(), time.time() - days * 86_400))
+    (settings.models_folder / "notes.txt").write_text("mine")
+    assert keep_house.main([]) == 0
+    left = {path.name for path in settings.models_folder.iterdir()}
+    assert left == {*(f"{number}-run" for number in range(2, 7)), ".8-run.fetching", "notes.txt"}
+
+
 def test_a_server_goes_on_at_the_end_of_its_log_that_was_cut(settings: Settings) -> None:
     settings.logs_folder.mkdir()
     short, long = settings.logs_folder / "mlflow.log", settings.logs_folder / "scheduler.log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -160,6 +161,29 @@ def test_the_first_version_of_another_mlflow_is_another_model(registry: Settings
     away = replace(moved, mlflow_uri="http://127.0.0.1:9")
     assert mlflow_registry.fetch_model(away, 1, demo_run) == demo, "what is there needs no MLflow"
     assert len(list(registry.models_folder.iterdir())) == 2
+
+
+def test_a_champion_without_files_is_named_and_a_day_begins_afresh(
+    registry: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = register_by_hand(registry, "gone")
+    mlflow_registry.move_alias(registry, 1)
+    for kept in list(Path.cwd().rglob("model.json")):  # below the working folder, as there is no server
+        shutil.rmtree(kept.parent)
+    with pytest.raises(ModelError, match=r"files of version 1 .* saw none. Fix: restore them, or move the alias"):
+        mlflow_registry.fetch_model(registry, 1, run)
+    assert finetune._start(registry, "champion") is None
+    assert "starting afresh, as the champion cannot be read" in caplog.text
+    assert list(registry.models_folder.iterdir()) == []
+
+
+def test_an_experiment_that_somebody_deleted_is_said(registry: Settings) -> None:
+    mlflow_registry.TrainingRun.named(registry, "a day")
+    client = mlflow_registry.connect(registry)
+    experiment = client.get_experiment_by_name(registry.experiment)
+    client.delete_experiment(experiment.experiment_id)
+    with pytest.raises(StackError, match=f"deleted it. Fix: mlflow experiments restore .* {experiment.experiment_id}"):
+        mlflow_registry.TrainingRun.named(registry, "the next day")
 
 
 @pytest.fixture

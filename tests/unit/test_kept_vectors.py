@@ -77,6 +77,24 @@ def test_what_was_read_before_a_job_was_stopped_stays(tmp_path: Path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
+def test_a_store_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old keys with new vectors would be other texts' vectors."""
+    folder, texts = tmp_path / "kept", [f"text {n}" for n in range(20)]
+    kept_vectors(texts[10:], vectors_of, folder)
+    load, others = np.load, [texts]
+
+    def load_and_replace(path: Path, **options: object) -> np.ndarray:
+        found = load(path, **options)
+        if path.name == "keys.npy" and others:
+            kept_vectors(others.pop(), vectors_of, folder)  # another process adds its texts
+        return found
+
+    monkeypatch.setattr(np, "load", load_and_replace)
+    assert np.array_equal(kept_vectors(texts[10:], vectors_of, folder, keep=False), vectors_of(texts[10:]))
+
+
 def test_a_new_text_does_not_bring_the_whole_store_into_memory(tmp_path: Path) -> None:
     folder, encoder = tmp_path / "kept", Encoder()
     kept_vectors([f"text {n}" for n in range(20_000)], encoder, folder)

@@ -65,6 +65,33 @@ def test_secrets_are_never_shown() -> None:
     assert "hush" not in repr(Settings(dsn="postgresql://u:hush@h/d", mlflow_uri="http://u:hush@h"))
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:hu%sh@h/d",
+        "postgresql://u:hu@sh@h/d",
+        "postgresql://u:hu/sh@h/d",
+        "postgresql://u:1/sh@h/d",
+        "host=h password=hu sh dbname=d",
+    ],
+)
+def test_a_password_that_cuts_its_dsn_is_not_taken_for_a_host(dsn: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"NEARLINE_DSN: .* write %25 %2F %40 .* saw a value not shown here"
+    ) as caught:
+        Settings.from_env({"NEARLINE_DSN": dsn})
+    assert "sh@" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_dsn_may_be_written_in_many_ways() -> None:
+    for dsn in (
+        "postgresql://u:h%40s%2Fh@h:5432/d?sslmode=require", "postgresql://u:h:u?s#h@h/d", "postgresql:///d?host=/run/postgresql",
+        "host=/run/postgresql password='hu sh' dbname=d", "postgresql://a:1,b:2/d?target_session_attrs=any",
+    ):  # fmt: skip
+        assert Settings.from_env({"NEARLINE_DSN": dsn}).dsn == dsn
+
+
 def test_what_the_local_servers_are_told_reads_back_as_the_same_settings() -> None:
     settings = Settings.from_env(
         {"NEARLINE_HYPERPARAMETERS": '{"behaviour.learning_rate": 0.002}', "NEARLINE_SEED": "3"}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from nearline.errors import GateRefused
 
@@ -96,7 +96,7 @@ class FailedTries:
 
     def _write(self, tries: Tries) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(f".{os.getpid()}.new")
+        new = self.path.with_suffix(f".{uuid4().hex}.new")
         new.write_text(json.dumps(asdict(tries)), encoding="utf-8")
         new.replace(self.path)
 

@@ -164,8 +164,11 @@ class HistoryReader:
         One that the model fails on is kept out of the others' way: it means nothing (zeros), and is set aside with the
         reason in nearline_data.rejected_row.
         """
+        self.model.get_ready()  # what fails here fails for all texts, and is no text's fault
         try:
             vectors = self.model.query_vectors(new)
+        except (MemoryError, OSError):
+            raise
         except Exception:
             log.exception("encoding %d texts failed; each is tried alone", len(new))
             vectors = np.stack([self._encode_one(text) for text in new])
@@ -182,6 +185,8 @@ class HistoryReader:
     def _encode_one(self, text: str) -> np.ndarray:
         try:
             vector: np.ndarray = self.model.query_vectors([text])[0]
+        except (MemoryError, OSError):
+            raise
         except Exception as problem:
             log.warning("a text is set aside: the model failed on it (%r)", problem)
             reason = f"text: the model of version {self.model_version} failed on it: {problem!r}"

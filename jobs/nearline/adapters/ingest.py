@@ -72,18 +72,18 @@ def ingest(settings: Settings, subject: Subject, place: Path) -> Summary:
                 return Summary(files_loaded_before=len(before))
             try:
                 _stage(settings, connection, subject, files, staging)
-                summary = _merge(settings, connection, subject, files, staging)
+                summary = _merge(settings, connection, subject, files, staging, sorted(before))
             finally:
                 if not connection.broken:
                     connection.execute(_query("drop_staging", staging))
-            summary.files_loaded_before = len(before)
-            connection.execute(_query("analyze"))
-            return summary
         except psycopg.OperationalError as problem:
             raise DatabaseError(
-                f"Postgres failed during the load, nothing is loaded: {str(problem).splitlines()[0]}. "
-                "Fix: see that it runs, then start the load again."
+                f"Postgres failed during the load: {str(problem).splitlines()[0]}. All of it is loaded or nothing. "
+                "Fix: see that it runs, then start the load again; what is loaded is passed over."
             ) from problem
+        connection.execute(_query("analyze"))
+        summary.files_loaded_before = len(before)
+        return summary
 
 
 def _query(name: str, staging: str | None = None) -> sql.SQL | sql.Composed:
@@ -115,7 +115,12 @@ def _stage(settings: Settings, connection: Connection, subject: Subject, files: 
 
 
 def _merge(
-    settings: Settings, connection: Connection, subject: Subject, files: list[InputFile], staging: str
+    settings: Settings,
+    connection: Connection,
+    subject: Subject,
+    files: list[InputFile],
+    staging: str,
+    passed_over: list[str],
 ) -> Summary:
     """Judge the staged rows, and load all that are fit in one transaction."""
     if subject == EVENT:
@@ -142,6 +147,7 @@ def _merge(
                     _query("record_file", staging),
                     {"digest": file.digest, "subject": subject.name, "path": str(file.path), "source": file.source},
                 )
+            connection.execute(_query("record_again"), {"subject": subject.name, "digests": passed_over})
     summary.unchanged = fit - summary.loaded
     if refused:
         told = "; ".join(f"{count:,} {reason}" for reason, count in reasons.items())

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,28 +67,46 @@ def find_files(place: Path, subject: Subject) -> list[Path]:
     Raises
     ------
     InputError
-        When there is nothing to read.
+        When there is nothing to read, or it may not be read.
     """
-    if place.is_file():
+    _check_access(place)
+    if os.path.isfile(place):
         if place.suffix not in FORMATS:
             raise InputError(f"{place}: expected a name that ends in {', '.join(FORMATS)}. Fix: rename or convert it.")
         return [place.resolve()]
-    if not place.is_dir():
-        raise InputError(f"{place}: there is no such file or folder.")
+    if not os.path.isdir(place):  # nor within reach: pathlib would raise what the system says of a folder above it
+        raise InputError(
+            f"{place}: there is no such file or folder, or the user {os.geteuid()}, as whom this runs, cannot reach "
+            "it. Fix: correct the path."
+        )
     place = place.resolve()
-    found = [
+    below = [
         path
         for path in sorted(place.rglob("*"))
-        if path.suffix in FORMATS
-        and path.is_file()
-        and not any(part.startswith(("_", ".")) for part in path.relative_to(place).parts)
+        if not any(part.startswith(("_", ".")) for part in path.relative_to(place).parts)
     ]
+    found = [path for path in below if path.suffix in FORMATS and path.is_file()]
     named = [path for path in found if path.relative_to(place).parts[0].split(".")[0] in NAMES]
     if named:
         found = [path for path in named if path.relative_to(place).parts[0].split(".")[0] == f"{subject.name}s"]
     if not found:
-        raise InputError(f"{place}: expected {subject.name}s in files that end in {', '.join(FORMATS)}, saw none.")
+        raise InputError(
+            f"{place}: expected {subject.name}s in files that end in {', '.join(FORMATS)}, saw none. "
+            "Fix: name the folder that has them."
+        )
+    for path in [*(path for path in below if path.is_dir()), *found]:
+        _check_access(path)
     return found
+
+
+def _check_access(path: Path) -> None:
+    """Raise where this process may not read a file or folder: the search for files passes over what it cannot open."""
+    is_folder = os.path.isdir(path)
+    if os.path.exists(path) and not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
+        raise InputError(
+            f"{path}: the user {os.geteuid()}, as whom this runs, may not read it. "
+            f"Fix: chmod -R a+rX {path if is_folder else path.parent}"
+        )
 
 
 def digest_of(path: Path) -> str:
@@ -139,7 +158,10 @@ def _csv_columns(path: Path) -> dict[str, str]:
         header = next(csv.reader(file), [])
     twice = {name for name in header if header.count(name) > 1}
     if twice:
-        raise InputError(f"{path}: expected each column once, saw {', '.join(sorted(twice))} more than once.")
+        raise InputError(
+            f"{path}: expected each column once, saw {', '.join(sorted(twice))} more than once. "
+            "Fix: remove or rename the others."
+        )
     return dict.fromkeys(header, "text")
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -68,6 +69,7 @@ def connect(settings: Settings) -> MlflowClient:
     os.environ.setdefault(REQUEST_TIMEOUT, str(REQUEST_SECONDS))
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # with the password that is in it
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -114,6 +116,11 @@ class TrainingRun:
         client = connect(settings)
         with _answered():
             experiment = client.get_experiment_by_name(settings.experiment)
+            if experiment and experiment.lifecycle_stage == "deleted":
+                raise StackError(
+                    f"Expected MLflow's experiment {settings.experiment} to be active, saw that somebody deleted it. "
+                    f"Fix: mlflow experiments restore --experiment-id {experiment.experiment_id}"
+                )
             experiment_id = experiment.experiment_id if experiment else client.create_experiment(settings.experiment)
             found = client.search_runs(
                 [experiment_id],
@@ -395,8 +402,8 @@ def fetch_model(settings: Settings, version: int, run_id: str) -> Path:
     import mlflow
 
     settings.models_folder.mkdir(parents=True, exist_ok=True)
-    # Beside its place, so that the last step is one rename; the process id keeps two fetchers apart.
-    partial = settings.models_folder / f".{folder.name}.{os.getpid()}"
+    # Beside its place, so that the last step is one rename; containers that share the place have the same process ids.
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=settings.models_folder))
     try:
         found = _run_of(client, settings.model, version)
         if found != run_id:
@@ -407,12 +414,17 @@ def fetch_model(settings: Settings, version: int, run_id: str) -> Path:
             )
         with _patience(), _answered():
             got = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{settings.model}/{version}", dst_path=str(_emptied(partial))
+                artifact_uri=f"models:/{settings.model}/{version}", dst_path=str(partial)
             )
         with suppress(OSError):  # another process was first
             (Path(got) / "artifacts" / "model").rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    if not folder.exists():
+        raise ModelError(
+            f"Expected the files of version {version} of {settings.model} in MLflow, saw none. "
+            f"Fix: restore them, or move the alias {CHAMPION} to another version."
+        )
     if not (folder / "model.json").exists():
         raise ModelError(f"{folder}: expected model.json, saw none. Fix: delete the folder and try again.")
     return folder
@@ -457,9 +469,3 @@ def _digest(folder: Path) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
     return digest.hexdigest()
-
-
-def _emptied(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder

@@ -15,11 +15,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import nearline
-from nearline.adapters.parent_process import end_with_parent
 from nearline.adapters.postgres import connect
 from nearline.errors import SettingsError
+from nearline.parent_process import end_with_parent
 from nearline.settings import Settings
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _write(path: Path, text: str) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft = path.with_name(f"{path.name}.{uuid4().hex}")
         draft.write_text(text)
         draft.chmod(0o755)
         draft.replace(path)

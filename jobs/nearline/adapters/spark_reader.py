@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nearline.adapters.postgres import Connection, dsn, queries
@@ -36,27 +36,38 @@ def read_events(spark: SparkSession, settings: Settings, connection: Connection)
     return read_slices(spark, settings, connection, queries("snapshot")["events"].as_string(), EVENTS, slices)
 
 
-def read_archive(spark: SparkSession, folder: str, hot: DataFrame) -> DataFrame:
-    """``hot`` united with the archived events, each event once, as an archiving that died half-way may leave two.
+def find_archive(spark: SparkSession, folder: str, connection: Connection, columns: Sequence[str]) -> DataFrame | None:
+    """Columns of the archived events; None: nothing was archived so far.
 
     Raises
     ------
     InputError
-        When there is an archive, and it cannot be read.
+        When there is an archive and it cannot be read, or there was one and is none.
     """
     from pyspark.errors import AnalysisException
 
     try:
-        archived = spark.read.parquet(folder).select(*hot.columns)
+        return spark.read.parquet(folder).select(*columns)
     except AnalysisException as problem:
         if problem.getCondition() in ("PATH_NOT_FOUND", "UNABLE_TO_INFER_SCHEMA"):  # none, or empty
-            log.info("nothing is archived at %s: all that is learnt from is in Postgres", folder)
-            return hot
+            if connection.execute(queries("archive")["is_there"]).fetchone() == (False,):
+                return None
+            raise InputError(
+                f"NEARLINE_ARCHIVE: expected the events that were moved to it, saw nothing at {folder}. Fix: mount it, "
+                "or name the folder that has them; to do without them: delete from nearline_data.archived_partition."
+            ) from None
         raise InputError(
             f"NEARLINE_ARCHIVE: expected events that `archive_events` wrote, saw at {folder}: "
             f"{str(problem).splitlines()[0]}. Fix: name the folder that it wrote to, or an empty one."
         ) from None
-    log.info("archived events of %s are learnt from too", folder)
+
+
+def with_archive(hot: DataFrame, archived: DataFrame | None) -> DataFrame:
+    """``hot`` united with the archived events, each event once, as an archiving that died half-way may leave two."""
+    if archived is None:
+        log.info("nothing is archived: all that is learnt from is in Postgres")
+        return hot
+    log.info("archived events are learnt from too")
     return hot.unionByName(archived).dropDuplicates(["event_id", "occurred_at"])
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -47,7 +48,7 @@ class Checkpoint:
         if self.path is None or not is_first():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(f".{os.getpid()}.partial")  # an earlier try may not have ended yet
+        draft = self.path.with_suffix(f".{uuid4().hex}.partial")  # an earlier try may not have ended yet
         with draft.open("wb") as file:
             torch.save({**state, "identity": self.identity}, file)
             file.flush()

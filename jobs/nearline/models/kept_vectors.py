@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -50,11 +51,13 @@ def link_vectors(folder: Path, target: Path) -> None:
     """
     if target.exists() or not folder.exists():
         return
-    draft = target.with_name(f"{target.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = target.with_name(f".{target.name}.{uuid4().hex}")
     shutil.copytree(folder, draft, copy_function=_link)
     os.utime(draft)
-    draft.rename(target)
+    try:
+        draft.rename(target)
+    except OSError:  # another process was first
+        shutil.rmtree(draft)
 
 
 def _link(source: str, target: str) -> None:
@@ -71,15 +74,17 @@ def _keep_missing(texts: Sequence[str], wanted: np.ndarray, encode: Encode, fold
         draft = _draft(folder, wanted[part], encode([texts[row] for row in part]))
         # Nothing is mapped here: a disk that is shared over a network keeps a mapped file, and with it the folder.
         shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        try:
+            draft.rename(folder)
+        except OSError:  # another process was first: what it has not is encoded again when it is needed
+            shutil.rmtree(draft)
     if not len(rows) and folder.exists():
         os.utime(folder)  # housekeeping removes what was not used for longest
 
 
 def _draft(folder: Path, keys: np.ndarray, vectors: np.ndarray) -> Path:
     """What the folder has and, sorted and not there yet, these, in a folder of its own."""
-    draft = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed; its files may be another folder's too
+    draft = folder.with_name(f".{folder.name}.{uuid4().hex}")
     draft.mkdir(parents=True)
     kept_keys, kept = _read(folder)
     places = np.searchsorted(kept_keys, keys)
@@ -89,11 +94,17 @@ def _draft(folder: Path, keys: np.ndarray, vectors: np.ndarray) -> Path:
 
 
 def _read(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    try:
-        keys = np.load(folder / "keys.npy", allow_pickle=False, mmap_mode="r")
-        return keys, np.load(folder / "vectors.npy", allow_pickle=False, mmap_mode="r")
-    except FileNotFoundError:
-        return np.zeros(0, "S40"), None
+    while True:
+        try:
+            before = folder.stat()
+            keys = np.load(folder / "keys.npy", allow_pickle=False, mmap_mode="r")
+            vectors = np.load(folder / "vectors.npy", allow_pickle=False, mmap_mode="r")
+            after = folder.stat()
+        except FileNotFoundError:
+            return np.zeros(0, "S40"), None
+        if (before.st_ino, before.st_ctime_ns) == (after.st_ino, after.st_ctime_ns):
+            return keys, vectors
+        # Another process has replaced the folder in between: the keys may be of one, the vectors of the other.
 
 
 def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
