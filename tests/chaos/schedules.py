@@ -17,7 +17,7 @@ from nearline.adapters.postgres import queries
 from small_shop import ITEMS
 
 TO_PUBLISH = {"adopt_ledger", "item_vectors", "save_moments", "save_newcomer", "start_cursor", "lock_other_cursors"}
-TO_REPLAY = {"look_at_cursor", "users", "users_since", "users_of_shard"}
+TO_REPLAY = {"look_at_cursor", "users", "users_since", "users_of_shard", "shard_count"}
 OF_A_RUN = sorted({"commit", *queries("refresh"), *queries("explanations")} - TO_PUBLISH - TO_REPLAY)
 OF_A_PUBLICATION = sorted({"commit", "changed", "cursor", "histories", "move_cursor", "save_interests", *TO_PUBLISH})
 

@@ -15,7 +15,7 @@ from nearline.adapters.interest_ledger import InterestLedger
 from small_shop import ITEMS, MeanOfHistory
 
 REPLAYING = {"look_at_cursor": "--rebuild", "users": "--rebuild", "users_of_shard": "--users=u0,u1",
-             "users_since": "--since=2026-01-01"}  # fmt: skip
+             "shard_count": "--users=u0,u1", "users_since": "--since=2026-01-01"}  # fmt: skip
 IDLING = {"try_wait", "stop_waiting"}
 DIVIDED = {"has_cursor"}
 BATCH = 10
