@@ -36,7 +36,7 @@ MAKE_PEERS_VENV = $(RUN) -m venv $(PEERS_VENV)
 INSTALL_PEERS = $(PEERS_RUN) -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-sql bench-quality bench-ablations bench-days
+.PHONY: help install demo up down status clean migrate test chaos lint tune bench bench-encode bench-nearline bench-sql bench-quality bench-ablations bench-days bench-newest
 
 help:  ## List these commands
 	@echo "Nearline: a recommender in the Airflow, Spark, Postgres and MLflow you already have"
@@ -123,6 +123,11 @@ bench-days: $(READY)  ## What a warm start saves and costs, days in a row: make 
 	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-days DATA=folder" >&2; exit 1; }
 	@$(RUN) tests/benchmarks/quality/days.py --data "$(DATA)" --days "$(or $(DAYS),8)" \
 	  --out "$(STATE)/bench/quality/$(notdir $(patsubst %/,%,$(DATA)))/days.json"
+
+bench-newest: $(READY)  ## What transitions up to the newest event bring, beside those up to the cut: make bench-newest DATA=folder
+	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-newest DATA=folder" >&2; exit 1; }
+	@$(RUN) tests/benchmarks/quality/newest.py --data "$(DATA)" \
+	  --out "$(STATE)/bench/quality/$(notdir $(patsubst %/,%,$(DATA)))/newest.json"
 
 bench-ablations: $(READY)  ## What each part of the model earns on validation: make bench-ablations DATA=folder [WITHOUT=trends,text]
 	@[ -n "$(DATA)" ] || { echo "error: expected a data set, saw none. Fix: make bench-ablations DATA=folder" >&2; exit 1; }

@@ -19,7 +19,7 @@ DOC = """
 | `finetune` | Spark | text model on those pairs, then behaviour model on each person's history |
 | `judge` | Python | candidate against champion and untuned text model, on the newest events, which no one trained on |
 | `register` | Python | the model, its metrics and data digests into MLflow |
-| `embed_items` | Spark | a vector for each item, into a partition of its own |
+| `embed_items` | Spark | a vector for each item, and what follows what up to now, into partitions of their own |
 | `rebuild_interests` | Python | an interest vector for each person, with the new model |
 | `publish` | Python | checks the index, then flips the live version and moves MLflow's alias with it |
 | `archive_events` | Spark | events older than `NEARLINE_HOT_DAYS` from Postgres to Parquet |

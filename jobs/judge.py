@@ -44,10 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     scores = _scores(InterestModel.load(run.model), run.model, snapshot, test, text_vectors_folder(run))
     found = {"candidate": figures(test, scores)}
     candidate = read_transitions(run.model / "transitions.parquet", snapshot.item_ids)
-    encoder = text_model_folder(settings.text_model)
-    untuned = kept_vectors(
-        snapshot.texts, lambda texts: TextModel.load(encoder).encode(texts), untuned_vectors_folder(settings)
-    )
+    encoder = TextModel.load(text_model_folder(settings.text_model))
+    untuned = kept_vectors(snapshot.texts, encoder.encode, untuned_vectors_folder(settings, encoder))
     for name, scores in plain_scores(test, untuned, candidate).items():
         found[name] = figures(test, scores)
     if champion is not None:

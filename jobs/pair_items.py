@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from nearline.adapters.snapshot import read_facts
@@ -20,7 +21,9 @@ log = logging.getLogger("nearline.pairs")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write transitions from before the cut, and what choices are made with from before the inner cut."""
+    """Write transitions to judge with from before the cut, what choices are made with from before the inner cut, and
+    transitions to publish from all that people did.
+    """
     run = RunFolder.from_arguments(__doc__, argv)
     settings = run.settings
     facts = read_facts(run.snapshot)
@@ -39,16 +42,19 @@ def main(argv: list[str] | None = None) -> int:
     past = known.where(F.col("at") < int(facts["cut_time"] * 1e6))
     early = known.where(F.col("at") < int(facts["inner_cut_time"] * 1e6))
     counted = transitions(first_meetings(early)).cache()
-    for name, frame in {
-        "inner_transitions": counted,
-        "transitions": transitions(first_meetings(past)),
-        "item_pairs": item_pairs(counted),
-        "query_pairs": query_pairs(early),
-    }.items():
-        path = str(run.pairs / f"{name}.parquet")
-        frame.write.parquet(path)
-        log.info("%s: %d", name.replace("_", " "), spark.read.parquet(path).count())
+    _write(run, "inner_transitions", counted)
+    _write(run, "item_pairs", item_pairs(counted))
+    _write(run, "query_pairs", query_pairs(early))
+    for name, counting in {"transitions": past, "newest_transitions": known}.items():
+        spark.catalog.clearCache()  # of the counts before
+        _write(run, name, transitions(first_meetings(counting)))
     return 0
+
+
+def _write(run: RunFolder, name: str, frame: DataFrame) -> None:
+    path = str(run.pairs / f"{name}.parquet")
+    frame.write.parquet(path)
+    log.info("%s: %d", name.replace("_", " "), frame.sparkSession.read.parquet(path).count())
 
 
 if __name__ == "__main__":

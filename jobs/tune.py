@@ -77,7 +77,9 @@ def newest_run(settings: Settings) -> RunFolder:
 def read_texts(settings: Settings, snapshot: Snapshot) -> Texts:
     """Text vectors as the encoder gives them before any fine-tuning: kept ones, or read now and kept."""
     model = TextModel.load(text_model_folder(settings.text_model))
-    said = kept_vectors([*snapshot.texts, *snapshot.ledger.queries], model.encode, untuned_vectors_folder(settings))
+    said = kept_vectors(
+        [*snapshot.texts, *snapshot.ledger.queries], model.encode, untuned_vectors_folder(settings, model)
+    )
     return Texts(model, said[: len(snapshot.texts)], said[len(snapshot.texts) :])
 
 

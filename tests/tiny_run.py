@@ -38,7 +38,7 @@ def take_snapshot(run: RunFolder, ledger: Ledger, cut: float, inner_cut: float) 
 def pair_items(run: RunFolder, ledger: Ledger, cut: float, inner_cut: float) -> None:
     """Leave what pair_items leaves."""
     run.pairs.mkdir(parents=True)
-    for name, end in (("transitions", cut), ("inner_transitions", inner_cut)):
+    for name, end in (("transitions", cut), ("newest_transitions", np.inf), ("inner_transitions", inner_cut)):
         tables = {reading: transition_table(ledger.before(end), reading) for reading in READINGS}
         pq.write_table(_rows(ledger, tables), run.pairs / f"{name}.parquet")
     pairs = _rows(ledger, {PLAIN: transition_table(ledger.before(inner_cut))})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ from nearline.adapters.training_figures import TrainingFigures
 from nearline.core.split import window_rows
 from nearline.core.transitions import READINGS
 from nearline.errors import ModelError
+from nearline.models.checkpoint import weights_digest
 from nearline.models.interest_model import InterestModel
 from nearline.models.process_group import is_first, process_count, wait_for_all
 from nearline.models.text_model import TextModel, text_model_folder, use_threads
@@ -103,10 +103,9 @@ def start_from(folder: str | None, encoder: str, inner_end: float) -> InterestMo
     return champion
 
 
-def untuned_vectors_folder(settings: Settings) -> Path:
-    """Where the vectors are kept that the encoder of the settings gives before any fine-tuning."""
-    encoder = text_model_folder(settings.text_model)
-    return settings.home / "text_vectors" / f"untuned-{hashlib.sha256(encoder.encode()).hexdigest()[:16]}"
+def untuned_vectors_folder(settings: Settings, encoder: TextModel) -> Path:
+    """Where the vectors are kept that an encoder gives before any fine-tuning: by its weights, as names are reused."""
+    return settings.home / "text_vectors" / f"untuned-{weights_digest(encoder)[:16]}"
 
 
 def text_vectors_folder(run: RunFolder) -> Path:
@@ -115,11 +114,11 @@ def text_vectors_folder(run: RunFolder) -> Path:
 
 
 def save_candidate(model: InterestModel, run: RunFolder) -> None:
-    """Write the model folder with its transitions, in one rename."""
+    """Write the model folder with its transitions, those it is judged with and those to publish, in one rename."""
     draft = run.path / "model.draft"
     model.save(draft)
-    kept = pq.read_table(run.pairs / "transitions.parquet", filters=rows_of(model.reading))
-    kept = kept.drop_columns(["fading", "near"])
-    pq.write_table(kept, draft / "transitions.parquet")
+    for name in ("transitions.parquet", "newest_transitions.parquet"):
+        kept = pq.read_table(run.pairs / name, filters=rows_of(model.reading))
+        pq.write_table(kept.drop_columns(["fading", "near"]), draft / name)
     shutil.rmtree(run.model, ignore_errors=True)
     Path(draft).rename(run.model)

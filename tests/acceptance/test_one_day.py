@@ -109,7 +109,7 @@ def test_what_is_served_is_what_is_judged(day: Settings, database: Connection) -
     everything = np.ones(len(ledger), dtype=bool)
     judged = Judged(now, float(ledger.time.max()) + 1.0, everything[: len(ledger.items)], everything)
     texts, queries = model.text_vectors(snapshot.texts), model.text_vectors(ledger.queries)
-    table = read_transitions(folder.model / "transitions.parquet", snapshot.item_ids)
+    table = read_transitions(folder.model / "newest_transitions.parquet", snapshot.item_ids)
     scores = np.concatenate(list(judged.served_scores(model, texts, queries, table)))
     for user, row, met in zip(ledger.user[chosen], scores, now.known(), strict=True):
         served = dict(

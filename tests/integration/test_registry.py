@@ -292,5 +292,8 @@ def test_mlflows_model_reads_words_of_nothing_as_none(tmp_path: Path) -> None:
     np.testing.assert_array_equal(blank, plain)
     assert not np.array_equal(red, plain)
     assert not len(served._history(json.dumps([{"kind": "search", "occurred_at": at, "text": "  "}])).kinds)
-    with pytest.raises(InputError, match="expected a JSON array of objects"):
-        served._history(json.dumps([{"kind": "search", "occurred_at": at, "text": None}]))
+    search = {"kind": "search", "occurred_at": at, "text": "red"}
+    odd = [{**search, "text": None}, {**search, "kind": ["a"]}, {**said, "item_id": 5}, {**said, "item_text": 5}, "red"]
+    for rows in (None, float("nan"), "{}", "[" * 100_000, *(json.dumps([event]) for event in odd)):
+        with pytest.raises(InputError, match="expected a JSON array of objects"):
+            served._history(rows)

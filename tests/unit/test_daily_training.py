@@ -11,10 +11,11 @@ import torch
 
 import tiny_models
 from nearline.core.interest import LATENT
-from nearline.daily_training import start_from
+from nearline.daily_training import start_from, untuned_vectors_folder
 from nearline.models.behaviour_model import BehaviourConfig, BehaviourModel
 from nearline.models.interest_model import InterestModel
 from nearline.models.text_model import TextModel
+from nearline.settings import Settings
 
 GOOD = {"text_model": "minilm", "trained_until": 120.0, "validated_from": 100.0}
 
@@ -65,3 +66,15 @@ def test_one_that_cannot_be_read_is_none(
         (folder / broken).write_bytes(content)
     assert start_from(str(folder), "minilm", 100.0) is None
     assert "cannot be read" in caplog.text
+
+
+def test_vectors_of_an_encoder_are_kept_by_what_it_is_not_by_its_name(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    folder = tiny_models.tiny_encoder(tmp_path / "encoder")
+    before = untuned_vectors_folder(settings, TextModel.load(folder))
+    assert untuned_vectors_folder(settings, TextModel.load(folder)) == before
+    changed = TextModel.load(folder)
+    with torch.no_grad():
+        next(changed.parameters()).add_(1.0)
+    changed.save(Path(folder))
+    assert untuned_vectors_folder(settings, TextModel.load(folder)) != before

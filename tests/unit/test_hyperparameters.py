@@ -51,6 +51,7 @@ def test_the_plan_is_the_settings_and_what_they_change() -> None:
         ('{"shape.block": "rnn"}', "one of gpt2, llama; not 'rnn'"),
         ('{"behaviour.learning_rate": NaN}', "not nan"),
         ('{"shape.dropout": -0.1}', "a number from 0 to 0.9; not -0.1"),
+        ('{"text.upper_layers": 0}', "a whole number from 1 to 100; not 0"),  # NEARLINE_TEXT_STEPS=0 tunes nothing
     ],
 )
 def test_what_is_no_hyperparameter_is_named(value: str, named: str) -> None:

@@ -229,6 +229,25 @@ def test_kept_scores_are_filled_as_a_new_run_would(tmp_path: Path, capsys: pytes
     assert {name: told[name] for name in old} == old
 
 
+def test_a_peer_that_had_too_little_time_is_made_again_with_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    problem = tmp_path / "problem"
+    write_problem(problem, some_problem())
+    said = problem / "scores" / "cooccurrence.json"
+    assert run_peer.main(["--problem", str(problem), "--peer", "cooccurrence", "--budget", "20"]) == 0
+    facts = {**json.loads(said.read_text()), "problem": "this", "code": {"peers": "of another day"}}
+    scores = contestants.Scores(problem / "scores", "this")
+    for stopped, budget, then in ((True, 20.0, 20.0), (False, 60.0, 20.0), (True, 60.0, 60.0)):
+        said.write_text(json.dumps({**facts, "stopped_by_budget": stopped}))
+        assert contestants.run_peers(scores, ["cooccurrence"], Path(sys.executable), budget, lambda _: False) == {}
+        told = json.loads(said.read_text())
+        assert told["budget"] == then
+        assert (told["code"] == facts["code"]) == (then == 20.0)
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == ["cooccurrence: the scores that are there were made by other code than today's"] * 2
+
+
 def test_a_list_of_its_own_is_not_filled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_peer.main(["--problem", str(tmp_path), "--peer", "popularity_7", "--fill"]) == 1
     assert "nothing to fill" in capsys.readouterr().err

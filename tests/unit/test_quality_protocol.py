@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.quality import newest
 from benchmarks.quality.ablations import comes_after
 from benchmarks.quality.problem_folder import write_problem
 from benchmarks.quality.protocol import Problem, leave_one_out, successive
 from nearline.core.behaviour import Ledger, make_ledger
+from nearline.core.split import window_rows
 from nearline.errors import InputError
 from quality_world import ITEMS, as_data, random_ledger, shuffled_from
 
@@ -144,3 +146,16 @@ def test_too_little_is_refused(protocol: object) -> None:
 def test_the_same_seed_draws_the_same_rows(ledger: Ledger) -> None:
     one, two = successive(ledger, 3), successive(ledger, 3)
     np.testing.assert_array_equal(one.test.rows, two.test.rows)
+
+
+def test_targets_are_told_apart_by_when_somebody_met_them_first(ledger: Ledger) -> None:
+    cut, day = (float(moment) for moment in np.quantile(ledger.time, [0.1, 0.3]))
+    rows = window_rows(ledger, day, np.inf, 10_000, 7)
+    told = {row["targets"]: row for row in newest.parts(as_data(ledger), rows, cut, day, rows * 0.0, rows * 0.0 + 0.5)}
+    first = [ledger.time[ledger.item == item].min() for item in ledger.item[rows]]
+    since = [cut <= moment < day for moment in first]
+    assert 0 < sum(since) < len(rows)
+    assert told["met_since"]["count"] == sum(since)
+    assert told["met_before_the_cut"]["count"] == sum(moment < cut for moment in first)
+    assert told["all"]["count"] == len(rows)
+    assert told["met_since"]["difference"]["value"] == 0.5

@@ -53,16 +53,16 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def _history(self, text: str) -> History:
         try:
-            events = [event for event in json.loads(text) if _says(event)]
+            events = [event for event in _parsed(text) if _says(event)]
             kinds = [event["kind"] for event in events]
             times = [datetime.fromisoformat(event["occurred_at"]).timestamp() for event in events]
             says = [event.get("item_text") or event["text"][:QUERY_CHARACTERS] for event in events]
             comments = [row for row, event in enumerate(events) if event.get("item_text") and _words(event)]
             words = [events[row]["text"][:QUERY_CHARACTERS] for row in comments]
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             raise InputError(
                 "events: expected a JSON array of objects with kind, occurred_at and text or item_text, "
-                f"saw {text[:200]!r} ({problem!r})."
+                f"saw {str(text)[:200]!r} ({problem!r}). Fix: send such text, and [] for a person without events."
             ) from problem
         if times != sorted(times):
             raise InputError("events: expected the oldest first, saw times that go back. Fix: sort them.")
@@ -74,6 +74,19 @@ class InterestPyfunc(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         if comments:  # as the nearline job reads them
             vectors[comments] = (vectors[comments] + self.model.query_vectors(words)) / 2
         return History(vectors, kinds)
+
+
+def _parsed(text: str) -> list[dict[str, Any]]:
+    events = json.loads(text)
+    if not isinstance(events, list):
+        raise ValueError(f"not an array but {type(events).__name__}")
+    for event in events:
+        if not isinstance(event, dict):
+            raise ValueError(f"not an object: {str(event)[:50]}")
+        for name, kinds in {"kind": str, "item_id": str | None, "item_text": str | None, "text": str | None}.items():
+            if not isinstance(event.get(name), kinds):
+                raise ValueError(f"{name}: not text but {str(event.get(name))[:50]}")
+    return events
 
 
 def _says(event: dict[str, Any]) -> bool:

@@ -157,11 +157,11 @@ def nearest_kind(kind: str, weight: float, known: Mapping[str, float]) -> str:
 
     So a new kind of dislike pushes away before the next training.
 
-    >>> known = {"view": 1.0, "like": 3.0, "hide": -3.0}
+    >>> known = {UNKNOWN_KIND: 1.0, "view": 1.0, "like": 3.0, "hide": -3.0}
     >>> nearest_kind("like", 3.0, known), nearest_kind("ban", -9.0, known), nearest_kind("wink", 2.5, known)
     ('like', 'hide', 'like')
     """
-    alike = {name: of for name, of in known.items() if (of < 0) == (weight < 0)}
+    alike = {name: of for name, of in known.items() if name != UNKNOWN_KIND and (of < 0) == (weight < 0)}
     if kind in known or not alike:
         return kind
     return min(sorted(alike), key=lambda name: abs(alike[name] - weight))

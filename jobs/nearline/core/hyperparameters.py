@@ -38,7 +38,7 @@ class TextTraining:
     #: Titles and attributes; training on twice as many tokens takes twice as long.
     max_tokens: int = _whole(32, 4, 512)
     #: Upper encoder layers that learn.
-    upper_layers: int = _whole(2, 0, 100)
+    upper_layers: int = _whole(2, 1, 100)
     #: The usual value for unit vectors; 1 / 20.
     temperature: float = _number(0.05, 0.001, 1.0)
     learning_rate: float = _number(5e-5, 1e-8, 0.1)

@@ -34,7 +34,9 @@ NEWCOMER_ROWS = 100
 NEWCOMER_BOOSTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """In parts of the usual spread of scores."""
 FOLD_ROWS = 500
-"""People that the fold is fitted on: it has two weights only."""
+"""First meetings that the fold is fitted on: it has two weights only."""
+SPREAD_ROWS = 200
+"""First meetings whose people say how far scores usually lie apart."""
 WORTH_OF_NEWS = 0.01
 """Share of NDCG@10 that may be given up for offering what nobody has met: else it never gets its first event."""
 UNMET_ITEMS = 20
@@ -109,7 +111,8 @@ class Choices:
         self.start.notes = {"trained_until": self.data.inner_end, "kind_weights": self.data.kind_weights}
         interests, items = self._interests()
         # Usual spread of a person's scores over the catalogue, before it is scaled to 1.
-        spread = float(np.median((interests[:200] @ items.T).std(axis=1))) if len(interests) else 0.0
+        some = interests[_evenly(len(interests), SPREAD_ROWS)]
+        spread = float(np.median((some @ items.T).std(axis=1))) if len(some) else 0.0
         most = max(UNSEEN_OFFSETS) if len(self.window) >= UNMET_ROWS else 0.0
         told = (self.trends[:, UNSEEN] > 0).sum() >= UNMET_ITEMS
         offsets = [offset for offset in UNSEEN_OFFSETS if offset <= most] if told else [0.0]
@@ -152,7 +155,8 @@ class Choices:
 
     def _fit_fold(self) -> None:
         """Fit how a stored interest takes in events it has not seen, on people with the newest ones hidden from it."""
-        enough = np.flatnonzero(self.window.end - self.window.start > max(MISSING))[:FOLD_ROWS]
+        enough = np.flatnonzero(self.window.end - self.window.start > max(MISSING))
+        enough = enough[_evenly(len(enough), FOLD_ROWS)]
         model = assemble(self.trainer, self.text_model, self.data, self.made)
         items = model.place_items(self.data.item_ids, self.item_texts, self.trends)
         queries, span = model.place_queries(self.query_texts), float(model.behaviour.log_span.exp())
@@ -213,6 +217,11 @@ class Choices:
 
     def _mix(self) -> Mix:
         return Mix(bool(self.made["near"]), self.made["transition_weight"])
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    """At most so many places of so many rows, int64, rising: rows lie by person, so that all kinds of people are in."""
+    return np.unique(np.linspace(0, max(count - 1, 0), min(count, most)).astype(np.int64))
 
 
 def _standard(items: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,7 +1,9 @@
 """The folder that a trained interest model is: what is in it, and what is wrong with it.
 
 model.json (shapes, kinds, choices), behaviour.pt (weights), residuals.npy with residual_item_ids.json, text/, the text
-model as transformers saves it, and start.pt, what the next training starts from.
+model as transformers saves it, and start.pt, what the next training starts from. A daily run adds transitions.parquet,
+counted up to the cut, which the model is judged with, and newest_transitions.parquet, counted up to the newest event,
+which is published; a model that was saved before there were both has the first alone.
 """
 
 from __future__ import annotations

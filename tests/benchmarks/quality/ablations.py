@@ -36,7 +36,7 @@ from benchmarks.quality.nearline_model import training_data
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.protocol import successive
 from nearline.core.ranking import gains, rank
-from nearline.core.transitions import PLAIN, Reading
+from nearline.core.transitions import Transitions
 from nearline.errors import InputError, run_job
 from nearline.models import behaviour_model, choices, lessons
 from nearline.models import training as training_module
@@ -78,10 +78,14 @@ def _random_axes() -> Any:
 
 
 def _no_mean() -> Any:
-    def nothing(model: Any, vectors: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(vectors)
+    real = behaviour_model.BehaviourModel.__init__
 
-    return mock.patch.object(behaviour_model.BehaviourModel, "_faded_means", nothing)
+    def start(model: behaviour_model.BehaviourModel, *rest: Any, **named: Any) -> None:
+        real(model, *rest, **named)
+        # By its weight, which what is served reads too.
+        torch.nn.init.zeros_(model.mean_scale).requires_grad_(False)
+
+    return mock.patch.object(behaviour_model.BehaviourModel, "__init__", start)
 
 
 @contextmanager
@@ -99,6 +103,17 @@ def _no_trends() -> Iterator[None]:
         yield
 
 
+def _no_transitions() -> Any:
+    real = choices.Choices.__init__
+
+    def start(chosen: choices.Choices, *rest: Any, **named: Any) -> None:
+        real(chosen, *rest, **named)  # how habits fade is chosen by them; the lessons fade likewise
+        nothing = Transitions(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        chosen.transitions = dict.fromkeys(chosen.transitions, nothing)
+
+    return mock.patch.object(choices.Choices, "__init__", start)
+
+
 def _no_kinds(data: TrainingData) -> TrainingData:
     return replace(data, ledger=replace(data.ledger, kind=np.zeros_like(data.ledger.kind)))
 
@@ -106,8 +121,10 @@ def _no_kinds(data: TrainingData) -> TrainingData:
 def _no_searches(data: TrainingData) -> TrainingData:
     kept = data.ledger.item >= 0
     place = np.cumsum(kept) - 1
+    pairs, of_items = data.pairs, data.pairs.left < len(data.texts)
     return replace(
         data,
+        pairs=replace(pairs, left=pairs.left[of_items], right=pairs.right[of_items], weight=pairs.weight[of_items]),
         ledger=data.ledger.only(kept),
         inner=data.inner[kept],
         past=data.past[kept],
@@ -125,12 +142,6 @@ def _no_near(data: TrainingData) -> TrainingData:
     return replace(data, inner_transitions=following | {one._replace(near=True): following[one] for one in following})
 
 
-def _no_transitions(data: TrainingData) -> TrainingData:
-    some = data.inner_transitions[PLAIN]
-    nothing = replace(some, item=some.item[:0], next_item=some.next_item[:0], weight=some.weight[:0])
-    return replace(data, inner_transitions={PLAIN: nothing, Reading(near=True): nothing})
-
-
 PARTS = {
     "text_tuning": Without({"text.steps": 0}),
     "residuals": Without({"behaviour.residual_dropout": 1.0}),
@@ -143,7 +154,7 @@ PARTS = {
     "searches": Without(data=_no_searches),
     "fading": Without(data=_no_fading),
     "near": Without(data=_no_near),
-    "transitions": Without(data=_no_transitions),
+    "transitions": Without(patches=_no_transitions),
     "averaging": Without({"behaviour.average_steps": 1}),
 }
 
@@ -176,7 +187,7 @@ def measure(data: QualityData, problem: Problem, part: Without, epochs: int, see
 
     def read(training_data: TrainingData, *rest: Any) -> tuple[np.ndarray, np.ndarray]:
         # Most parts leave the texts alone: they are tuned and read once for all of those.
-        key = (plan.text.steps, len(training_data.ledger.queries))
+        key = (plan.text.steps, len(training_data.pairs))
         if key not in texts:
             texts[key] = read_texts(training_data, *rest)
         return texts[key]
@@ -222,17 +233,17 @@ def main(argv: list[str] | None = None) -> int:
     out = wanted.out or Settings.from_env().bench_folder / "quality" / data.name / "ablations.json"
     texts: Texts = {}
     whole = measure(data, problem, Without(), wanted.epochs, 7, texts)
-    people = People(data.ledger.user[problem.validation.rows])
+    users = data.ledger.user[problem.validation.rows]
     warm = problem.inner_trained[problem.validation.targets]
     after = {
         "after_a_dislike": comes_after(problem.validation, data.ledger.weight < 0),
         "after_a_search": comes_after(problem.validation, data.ledger.item < 0),
     }
-    report["rows"].append(_row("nothing", whole, whole, people, warm, after))
+    report["rows"].append(_row("nothing", whole, whole, users, warm, after))
     for name in names:
         log.info("without %s", name)
         found = measure(data, problem, PARTS[name], wanted.epochs, 7, texts)
-        report["rows"].append(_row(name, found, whole, people, warm, after))
+        report["rows"].append(_row(name, found, whole, users, warm, after))
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(report, indent=1))
     tracking.log_ablations(report, out, Settings.from_env().mlflow_uri, out.parent)
@@ -247,7 +258,7 @@ def comes_after(window: Window, events: np.ndarray) -> np.ndarray:
 
 
 def _row(
-    name: str, found: Found, whole: Found, people: People, warm: np.ndarray, after: dict[str, np.ndarray]
+    name: str, found: Found, whole: Found, users: np.ndarray, warm: np.ndarray, after: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"without": name, "seconds": round(found.seconds), "chosen": found.made}
     for figure, without, beside, rows in (
@@ -256,9 +267,8 @@ def _row(
         ("cold", found.catalogue, whole.catalogue, ~warm),
         *((figure, found.catalogue, whole.catalogue, rows) for figure, rows in after.items()),
     ):
-        share = float(rows.mean()) or 1.0
-        difference = people.mean((beside - without) * rows / share)
-        row[figure] = round(float((without * rows).mean()) / share, 5)
+        difference = People(users[rows]).mean((beside - without)[rows]) if rows.any() else None
+        row[figure] = round(float(without[rows].mean()), 5) if rows.any() else None
         row[f"{figure}_gain_of_the_part"] = difference.as_dict() if difference else None
     print(json.dumps(row), flush=True)
     return row

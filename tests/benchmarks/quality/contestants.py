@@ -132,8 +132,14 @@ def run_peers(
     failed = {}
     problem = scores.folder.parent
     for peer in peers:
-        kept = scores.facts(peer) is not None and not again(peer)
-        if kept and not fill(peer):
+        facts = None if again(peer) else scores.facts(peer)
+        if facts and facts.get("stopped_by_budget") and facts["budget"] < budget:
+            log.info("%s: made again, as %g seconds were too few for it", peer, facts["budget"])
+            facts = None
+        kept = facts is not None
+        if facts is not None and not fill(peer):
+            if facts.get("code", {}).get("peers") != code()["peers"]:
+                log.warning("%s: the scores that are there were made by other code than today's", peer)
             log.info("%s: scores of this problem are there", peer)
             continue
         said = problem / "logs" / f"{peer}{'.fill' if kept else ''}.log"

@@ -16,6 +16,7 @@ from benchmarks.quality.data import QualityData
 from benchmarks.quality.freshness import freshness
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.text_pairs import item_pairs, query_pairs
+from nearline.adapters.code_identity import code_identity
 from nearline.core.transitions import PLAIN, READINGS, transition_table
 from nearline.models.judgement import Test
 from nearline.models.kept_vectors import kept_vectors
@@ -80,7 +81,8 @@ def training_data(data: QualityData, problem: Problem) -> TrainingData:
         validation=problem.validation.rows,
         pairs=text_pairs(data.item_ids, data.texts, item_pairs(tables[PLAIN], data.item_ids), query_pairs(inner)),
         inner_transitions=tables,
-        digest=f"{data.digest} {problem.protocol} {problem.seed}",
+        # Other code, and a killed training would not go on to the same model.
+        digest=f"{data.digest} {problem.protocol} {problem.seed} {code_identity()['digest']}",
     )
 
 

@@ -89,5 +89,6 @@ def _check(validation: np.ndarray, test: np.ndarray) -> None:
     if not len(test) or not len(validation):
         raise InputError(
             "Expected people who meet an item for the first time in the test and in the validation window, saw "
-            f"{len(test)} and {len(validation)} such events. Fix: use a data set of more people or a longer time."
+            f"{len(test)} and {len(validation)} such events. Fix: use a data set of more people, of a longer time, or "
+            "with kinds of events that speak for an item, of a weight above 0."
         )
