@@ -7,7 +7,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    made constant text[] := regexp_match(wanted, 'TRIGGER (\w+) .* ON (\S+)');
+    made constant text[] := regexp_match(wanted, $re$TRIGGER (\w+) .* ON (\S+)$re$);
 begin
     -- To make a trigger again waits for all who write into its table, and has all who come later wait until the deploy ends.
     if not exists (

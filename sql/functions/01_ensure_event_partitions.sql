@@ -21,7 +21,7 @@ begin
         partition_name := 'event_' || to_char(lower_bound, 'YYYY');
         if lower_bound < months_from and to_regclass('nearline_data.' || partition_name || '_01') is null
            and not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                           where n.nspname = 'nearline_data' and c.relkind = 'r' and c.relname like partition_name || '\_%') then
+                           where n.nspname = 'nearline_data' and c.relkind = 'r' and starts_with(c.relname::text, partition_name || '_')) then
             lower_bound := date_trunc('year', lower_bound);
             upper_bound := lower_bound + interval '1 year';
         elsif to_regclass('nearline_data.' || partition_name) is not null then

@@ -9,7 +9,7 @@ declare
     bounds text[];
 begin
     for partition_name, bounds in
-        select c.relname, regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(.+)''\) TO \(''(.+)''\)')
+        select c.relname, regexp_match(pg_get_expr(c.relpartbound, c.oid), $re$FROM \('(.+)'\) TO \('(.+)'\)$re$)
         from pg_inherits h
         join pg_class c on c.oid = h.inhrelid
         where h.inhparent = 'nearline_data.event'::regclass

@@ -46,7 +46,10 @@ begin
     perform from nearline_data.cursor c order by c.model_version, c.shard for update;
     update nearline_data.event e
     set transaction_id = pg_current_xact_id()
-      , value = case when abs(e.value) <= 1e15 then e.value end  -- what is beyond it is from before there was a limit
+      -- What is beyond these limits is from before there were any.
+      , value = case when abs(e.value) <= 1e15 then e.value end
+      , item_id = nullif(e.item_id, '')
+      , text = case when e.item_id = '' then coalesce(e.text, '') else e.text end
     where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot());
     get diagnostics adopted = row_count;
     -- What was read there says nothing here: the cursors and vectors know nothing until they are computed anew.

@@ -40,7 +40,7 @@ begin
     delete from nearline_data.rejected_row r
     where btrim(r.content ->> 'user_id') = btrim(of_user)
        or left(r.content ->> 'text', 500) = any (typed)
-       or r.content ->> 'row' ~ ('(?<![[:alnum:]])' || regexp_replace(of_user, '([^[:alnum:]])', '\\\1', 'g') || '(?![[:alnum:]])');
+       or r.content ->> 'row' ~ ('(?<![[:alnum:]])' || regexp_replace(of_user, '([^[:alnum:]])', $re$\\\1$re$, 'g') || '(?![[:alnum:]])');
     -- After the vectors, as a refresh may wait for one of these while it has written vectors.
     delete from nearline_data.query_embedding q
     using nearline_data.model_version m

@@ -6,11 +6,19 @@ as $$
 declare
     changed text;
     begun timestamptz;
+    is_new boolean;
     total numeric;
 begin
     -- Of a new row there is no old one, and of a deleted one no new: null, and no experiment is named so.
     foreach changed in array array[old.experiment, new.experiment] loop
-        select x.starts_at into begun from nearline_data.experiment x where x.name = changed for no key update;
+        select x.starts_at, x.xmin = pg_current_xact_id()::xid into begun, is_new
+        from nearline_data.experiment x
+        where x.name = changed
+        for no key update;
+        if begun < now() and is_new then
+            raise exception 'experiment % is to begin at %, which is in the past', quote_literal(changed), begun
+                using errcode = '55000', hint = 'Who was shown something since then drew no arm. Leave starts_at out: the experiment begins now.';
+        end if;
         if begun < now() then  -- not where experiment and arms are made in one transaction
             raise exception 'experiment % has begun at %; its arms are fixed', quote_literal(changed), begun
                 using errcode = '55000', hint = 'People would change sides. Set its ends_at to now() and make another experiment, with its arms in the same transaction.';
@@ -20,6 +28,11 @@ begin
     if total > 1 then
         raise exception 'the shares of experiment % add up to %, expected at most 1', quote_literal(new.experiment), total
             using errcode = '22023', hint = 'A share is a part of all people: 0.5 is half of them.';
+    end if;
+    if not exists (select from nearline_data.strategy s where s.name = coalesce(new.strategy, 'default')) then
+        raise warning 'arm % of experiment % has no row of nearline_data.strategy: its lists are those of "default"'
+            , quote_literal(new.strategy), quote_literal(new.experiment)
+            using hint = 'Insert the strategy, unless your application makes something of its own of this arm.';
     end if;
     return null;
 end

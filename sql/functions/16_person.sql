@@ -89,8 +89,14 @@ begin atomic
                    select array_agg(e.item_id)
                    from event e
                    where e.item_id is not null
-                     and (seen_within is null or (seen_within > '0' and e.occurred_at > now() - least(seen_within, '1000 years')))
-                     and (seen_kinds is null or e.kind = any (seen_kinds))
+                     and (
+                         (
+                             (seen_within is null or (seen_within > '0' and e.occurred_at > now() - least(seen_within, '1000 years')))
+                             and (seen_kinds is null or e.kind = any (seen_kinds))
+                         )
+                         -- What they hid does not come back, whatever else is offered again.
+                         or e.kind = any (array(select k.kind from nearline_data.event_kind k where k.weight < 0))
+                     )
                )
            )::nearline_data.person
     from newest n

@@ -25,6 +25,7 @@ begin atomic
          , case when s.weight > -1 then greatest(2 * abs(s.weight), 1e-30)::real end
          , null::integer
          , null::text
+         -- nearline_data._rules says it in other languages.
          , 'you asked for more of ' || s.attribute || ': ' || s.value
     from nearline_data.stated_interest s
     where s.user_id = for_user;

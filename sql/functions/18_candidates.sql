@@ -80,15 +80,52 @@ end;
 comment on function nearline_data._exact_of_all is 'Of all items that pass the filters those nearest to an interest: exact, and slow in a large catalogue.';
 
 create or replace function nearline_data._asked_for(
-    by_strategy nearline_data.strategy, item_kinds text[], but text[], at_most integer
+    by_strategy nearline_data.strategy, item_kinds text[], path jsonpath, languages text[], seen text[], blocked jsonpath
+  , near nearline_data.near_items, at_most integer
 )
 returns text[]
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
+-- What may be in no list is passed over on the way: it must not take the places of what may.
+declare
+    among text[];
+    but text[];
 begin
     if by_strategy.popular_weight = 0 and by_strategy.fresh_weight = 0 then
         return null;
+    end if;
+    but := seen || near.item_ids;
+    if near.how like 'exact: at most %' then
+        -- So few pass that _near has looked them all up: until as many are found one by one, all of the catalogue would be read.
+        among := nearline_data._few(
+            case when near.how like '% match' then 'path' when near.how like '% are of these kinds' then 'kinds' else 'languages' end
+          , 2147483646, item_kinds, path, languages, blocked
+        );
+        return array(
+            (
+                select a.item_id
+                from unnest(among) as a (item_id)
+                cross join lateral (
+                    select p.score from nearline_data.item_popularity p where p.item_id = a.item_id
+                    offset 0  -- a fence: as many looks into an index, never a join with the whole table
+                ) p
+                where by_strategy.popular_weight > 0
+                  and a.item_id not in (select x.item_id from unnest(but) as x (item_id))
+                order by p.score desc
+                limit at_most + 20
+            )
+            union
+            (
+                select a.item_id
+                from unnest(among) as a (item_id)
+                cross join lateral (select i.created_at from nearline_data.item i where i.item_id = a.item_id offset 0) i
+                where by_strategy.fresh_weight > 0
+                  and a.item_id not in (select x.item_id from unnest(but) as x (item_id))
+                order by i.created_at desc
+                limit at_most + 20
+            )
+        );
     end if;
     return array(
         (
@@ -96,7 +133,8 @@ begin
             from nearline_data.item_popularity p
             where by_strategy.popular_weight > 0
               and (item_kinds is null or p.kind = any (item_kinds))
-              and p.item_id <> all (coalesce(but, '{}'))
+              and p.item_id not in (select x.item_id from unnest(but) as x (item_id))
+              and exists (select from nearline_data._passing(p.item_id, item_kinds, path, languages, blocked))
             order by p.score desc
             limit at_most + 20
         )
@@ -107,14 +145,17 @@ begin
             where by_strategy.fresh_weight > 0
               and i.is_active
               and (item_kinds is null or i.kind = any (item_kinds))
-              and i.item_id <> all (coalesce(but, '{}'))
+              and (path is null or i.attributes @@ path)
+              and nearline_data._is_spoken(i.language, languages)
+              and not nearline_data._is_met(i.attributes, i.kind, i.language, blocked)
+              and i.item_id not in (select x.item_id from unnest(but) as x (item_id))
             order by i.created_at desc
             limit at_most + 20
         )
     );
 end
 $$;
-comment on function nearline_data._asked_for is 'Items that a strategy wants besides those that are near: what is popular, what is new; null: none.';
+comment on function nearline_data._asked_for is 'Items that a strategy wants besides those that are near: what is popular, what is new, of what passes the filters and was not seen; null: none. near: of _near.';
 
 create or replace function nearline_data._fresh_part(created_at timestamptz, fresh_weight real, fresh_days real)
 returns real

@@ -19,7 +19,7 @@ declare
 begin
     if search <> 'exact' then
         -- Bounds alone have no index: they would be asked of the whole catalogue.
-        if path is not null and regexp_replace(path::text, '"([^"\\]|\\.)*"', '', 'g') like '%==%'
+        if path is not null and regexp_replace(path::text, $re$"([^"\\]|\\.)*"$re$, '', 'g') like '%==%'
            and not nearline_data._is_common(path, few, items) then
             among := nearline_data._few('path', few, item_kinds, path, languages, blocked);
             why := 'match';

@@ -41,7 +41,7 @@ begin
     with met as materialized (
         select r, case r.action when 'boost' then r.strength else - r.strength end as strength
              -- Bounds alone have no index.
-             , case when few > 0 and regexp_replace(r.attributes_path::text, '"([^"\\]|\\.)*"', '', 'g') like '%==%' then
+             , case when few > 0 and regexp_replace(r.attributes_path::text, $re$"([^"\\]|\\.)*"$re$, '', 'g') like '%==%' then
                    nearline_data._few(
                        'path', few, nearline_data._both_kinds(asked_kinds, r.item_kinds)
                      , concat_ws(' && ', '(' || asked_path::text || ')', '(' || r.attributes_path::text || ')')::jsonpath
@@ -238,53 +238,61 @@ as $$
 declare
     one nearline_data.ruled_item;
     pins nearline_data.ruled_item[] := array(select p from unnest(ruled) p where p.pin_place is not null order by p.pin_place);
-    others nearline_data.ruled_item[] := '{}';
+    others nearline_data.ruled_item[];
     -- To be diverse is to choose among more: of what caps allow as much more.
-    room integer[] := case when how_diverse > 0 then array(select 5 * c.at_most + 20 from unnest(caps) with ordinality as c (at_most, n) order by c.n) else caps end;
-    left_over integer[] := caps;
-    needed integer := wanted;
-    next_pin integer := 1;
-    next_other integer := 1;
+    room integer[];
+    left_over integer[];
+    counted integer := (select count(*) from unnest(pins) p where p.pin_place <= wanted);
+    next_pin integer;
+    next_other integer;
 begin
-    foreach one in array pins loop
-        if one.pin_place <= wanted then
-            needed := needed - 1;
+    loop
+        room := case when how_diverse > 0 then array(select 5 * c.at_most + 20 from unnest(caps) with ordinality as c (at_most, n) order by c.n) else caps end;
+        left_over := caps;
+        foreach one in array pins[:counted] loop
             left_over := nearline_data._counted(left_over, one.capped_by);
             room := nearline_data._counted(room, one.capped_by);
+        end loop;
+        others := '{}';
+        foreach one in array ruled loop
+            exit when cardinality(others) = case when how_diverse > 0 then pool_size else wanted - counted end;
+            continue when one.pin_place is not null or nearline_data._is_full(room, one.capped_by);
+            others := others || one;
+            room := nearline_data._counted(room, one.capped_by);
+        end loop;
+        if how_diverse > 0 and cardinality(others) > 0 then
+            others := array(
+                select others[d.place]
+                from unnest(nearline_data._diversified(
+                    array(select o.item from unnest(others) with ordinality as o (item, rules, phrase, pin_place, capped_by, n) order by o.n)
+                  , of_version, how_diverse, wanted - counted, others, left_over
+                )) with ordinality as d (place, n)
+                order by d.n
+            );
         end if;
+        foreach one in array others loop
+            left_over := nearline_data._counted(left_over, one.capped_by);
+        end loop;
+        chosen := '{}';
+        next_pin := 1;
+        next_other := 1;
+        while cardinality(chosen) < wanted loop
+            if next_pin <= cardinality(pins)
+               and ((pins[next_pin]).pin_place <= cardinality(chosen) + 1 or next_other > cardinality(others)) then
+                chosen := chosen || pins[next_pin];
+                next_pin := next_pin + 1;
+            else
+                exit when next_other > cardinality(others);
+                chosen := chosen || others[next_other];
+                next_other := next_other + 1;
+            end if;
+        end loop;
+        -- Of the first choice: what is full only for a pin at the end of a short list has room in one that further items fill.
+        full_caps := coalesce(full_caps, array(select c.n::integer from unnest(left_over) with ordinality as c (room, n) where c.room <= 0));
+        -- A short list has at its end pins that were to stand further down: they count too.
+        exit when next_pin - 1 <= counted;
+        counted := next_pin - 1;
     end loop;
-    foreach one in array ruled loop
-        exit when cardinality(others) = case when how_diverse > 0 then pool_size else needed end;
-        continue when one.pin_place is not null or nearline_data._is_full(room, one.capped_by);
-        others := others || one;
-        room := nearline_data._counted(room, one.capped_by);
-    end loop;
-    if how_diverse > 0 and cardinality(others) > 0 then
-        others := array(
-            select others[d.place]
-            from unnest(nearline_data._diversified(
-                array(select o.item from unnest(others) with ordinality as o (item, rules, phrase, pin_place, capped_by, n) order by o.n)
-              , of_version, how_diverse, needed, others, left_over
-            )) with ordinality as d (place, n)
-            order by d.n
-        );
-    end if;
-    foreach one in array others loop
-        left_over := nearline_data._counted(left_over, one.capped_by);
-    end loop;
-    chosen := '{}';
-    while cardinality(chosen) < wanted loop
-        if next_pin <= cardinality(pins)
-           and ((pins[next_pin]).pin_place <= cardinality(chosen) + 1 or next_other > cardinality(others)) then
-            chosen := chosen || pins[next_pin];
-            next_pin := next_pin + 1;
-        else
-            exit when next_other > cardinality(others);
-            chosen := chosen || others[next_other];
-            next_other := next_other + 1;
-        end if;
-    end loop;
-    full_caps := array(select c.n::integer from unnest(left_over) with ordinality as c (room, n) where c.room <= 0);
 end
 $$;
 comment on function nearline_data._chosen is 'A list from a ruled pool: diverse, within its caps, its pins where they belong. full_caps: groups of which no more may come.';

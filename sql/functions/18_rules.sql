@@ -15,7 +15,7 @@ begin
             select '(' || string_agg(
                        format(
                            '$language like_regex %s flag "i"'
-                         , to_json('^' || regexp_replace(left(l.language, -1), '[][\\.^$*+?(){}|]', '\\\&', 'g') || '(-|$)')
+                         , to_json('^' || regexp_replace(left(l.language, -1), $re$[][\\.^$*+?(){}|]$re$, $re$\\\&$re$, 'g') || '(-|$)')
                        )
                      , ' || '
                    ) || ')'
@@ -65,7 +65,7 @@ where r.path::text like '%$"language"%'
   and r.path::text <> nearline_data._rule_path(r.item_kinds, r.matching)::text;
 
 create or replace function nearline_data._rules(
-    for_user text, by_strategy text, with_drafts text[] default null, leaving_out text[] default null
+    for_user text, by_strategy text, with_drafts text[], leaving_out text[], recent nearline_data.recent_event[]
 )
 returns setof nearline_data.rule_in_force
 language sql stable parallel safe
@@ -81,8 +81,24 @@ begin atomic
           or exists (select from nearline_data.audience_member m where m.user_id = for_user and m.audience = r.for_audience)
       )
     union all
-    select s.*
+    select s.name, s.action, s.item_ids, s.item_kinds, s.path, s.attributes_path, s.at_position, s.strength, s.at_most, s.per
+           -- The name is the topic after a word.
+         , coalesce(replace(
+               (select l.stated from nearline_data.reason_language l where l.language = nearline_data._language(recent))
+             , '{}', substr(s.name, length('stated ') + 1)
+           ), s.phrase)
     from nearline_data._stated_rules(for_user) s
     where s.name <> all (coalesce(leaving_out, '{}'));
 end;
-comment on function nearline_data._rules is 'The rules that hold for a list now; besides them the named drafts, at whatever time they are to hold, and without some.';
+comment on function nearline_data._rules(text, text, text[], text[], nearline_data.recent_event[]) is
+'The rules that hold for a list now; besides them the named drafts, at whatever time they are to hold, and without some. recent: what the person did, for the language that they read.';
+
+create or replace function nearline_data._rules(
+    for_user text, by_strategy text, with_drafts text[] default null, leaving_out text[] default null
+)
+returns setof nearline_data.rule_in_force
+language sql stable parallel safe
+begin atomic
+    select r.* from nearline_data._rules(for_user, by_strategy, with_drafts, leaving_out, null) r;
+end;
+comment on function nearline_data._rules(text, text, text[], text[]) is 'The same, where no reasons are asked for.';

@@ -38,7 +38,7 @@ declare
     is_filtered constant boolean := path is not null or languages is not null;
     interest constant public.vector := for_person.interest;
     rules constant nearline_data.rule_in_force[] := array(
-        select r from nearline_data._rules(for_person.user_id, by_strategy.name, with_drafts, leaving_out) r
+        select r from nearline_data._rules(for_person.user_id, by_strategy.name, with_drafts, leaving_out, for_person.recent) r
     );
     search text := case when is_filtered then 'thorough' else 'quick' end;
     near nearline_data.near_items;
@@ -73,7 +73,8 @@ begin
             select array_agg(row(c.*)::nearline_data.candidate) into pool
             from nearline_data._candidates(
                 interest, of_version, for_person.recent
-              , near.item_ids || nearline_data._asked_for(by_strategy, item_kinds, near.item_ids, pool_size), near.similarities
+              , near.item_ids || nearline_data._asked_for(by_strategy, item_kinds, path, languages, for_person.seen, null, near, pool_size)
+              , near.similarities
               , item_kinds, path, languages, for_person.seen, null, by_strategy, for_person.user_id, pool_size
             ) c;
             if with_stages then
@@ -86,9 +87,18 @@ begin
             exit when search <> 'quick' or interest is null or cardinality(pool) >= wanted or near.how like 'exact:%';
             search := 'thorough';  -- too many of the nearest are not active, or the index did not reach far enough
         end loop;
-        if pool is null and interest is null then
-            select array_agg(row(c.*)::nearline_data.candidate) into pool
-            from nearline_data._popular(item_kinds, path, languages, for_person.seen, null, pool_size) c;
+        if interest is null and coalesce(cardinality(pool), 0) < wanted then
+            -- After what follows or is asked for, where there is some of that.
+            pool := pool || array(
+                select row(
+                           c.item_id, c.kind, c.title, c.interest_part, c.transition_part, c.popular_part, c.fresh_part
+                         , least(c.score, (select min(p.score) from unnest(pool) p))
+                       )::nearline_data.candidate
+                from nearline_data._popular(
+                    item_kinds, path, languages, for_person.seen || array(select p.item_id from unnest(pool) p), null
+                  , pool_size - coalesce(cardinality(pool), 0)
+                ) c
+            );
             if with_stages then
                 listing.stages := nearline_data._staged(
                     listing.stages, started, 'popular', 'nothing is known of the person or of newcomers', null, coalesce(cardinality(pool), 0)
@@ -123,8 +133,9 @@ begin
                  else format(
                      'no other active item%s that the person has not seen%s'
                    , case when is_filtered then ' matches' when item_kinds is not null then ' of these kinds' else '' end
-                   , case when exists (select from unnest(rules) r where r.action = 'cap') then ' and that the rules allow, among those near'
-                          when exists (select from unnest(rules) r where r.action = 'block') then ' and that the rules allow'
+                   , case when exists (select from unnest(rules) r where r.action = 'cap') and nearline_data._items_of(of_version) > 10000 then
+                              ' and that the rules allow, among those near'
+                          when exists (select from unnest(rules) r where r.action in ('block', 'cap')) then ' and that the rules allow'
                           else ''
                      end
                  )

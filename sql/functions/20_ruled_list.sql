@@ -18,8 +18,16 @@ as $$
 declare
     -- Some of what is nearest is moved down or passed over.
     near_size constant integer := least(2 * pool_size + 50, 1050);
+    is_small constant boolean := coalesce(nearline_data._items_of(of_version), 0) <= 10000;
     -- What rules bring besides is not worth a look at all of a large catalogue at each list.
-    further constant text := case when nearline_data._items_of(of_version) <= 10000 then 'thorough' else 'nearby' end;
+    further constant text := case when is_small then 'thorough' else 'nearby' end;
+    is_all boolean;
+    reach integer;
+    filled integer;
+    -- Paths as variables: what is handed to a query as an expression is made anew for each item.
+    shut jsonpath;
+    shut_or_hidden jsonpath;
+    asked_for text[];
     left_out constant text[] := for_person.seen || array(
         select i.item_id from unnest(rules) r cross join lateral unnest(r.item_ids) as i (item_id) where r.action = 'block'
     );
@@ -58,14 +66,20 @@ declare
 begin
     for round in 1 .. 6 loop
         found_before := coalesce(cardinality(near.item_ids), 0);
-        if is_moving then
+        -- What is alike stands together, and so do groups: the nearest may be of one after the other, each at its cap soon. Of a
+        -- small catalogue all the others are read then, once, so that a short list is short only where there is nothing.
+        is_all := round > 2 and is_small and filled < wanted;
+        reach := case when is_all then 10000 else least(near_size * 2 ^ (round - 1), greatest(near_size, 2000)) end;
+        shut := nearline_data._any_of(full_paths || blocked::text);
+        shut_or_hidden := nearline_data._any_of(full_paths || hidden::text);
+        if is_moving and not is_all then
             by_rules := nearline_data._near_by_rules(
                 interest, of_version, asked_kinds, path, languages, left_out
-              , nearline_data._any_of(full_paths || blocked::text), rules, near_size, further
+              , shut, rules, near_size, further
               , by_strategy.interest_weight
             );
         end if;
-        if with_stages and (is_moving or round = 1) then
+        if with_stages and ((is_moving and not is_all) or round = 1) then
             listing.stages := nearline_data._staged(
                 listing.stages, started, 'rules'
               , (
@@ -80,21 +94,31 @@ begin
             );
             started := clock_timestamp();
         end if;
-        if interest is not null then
-            found_some := nearline_data._near(
-                interest, of_version, asked_kinds, path, languages, apart, nearline_data._any_of(full_paths || hidden::text)
-              , near_size, case when round = 1 then 'thorough' else further end
-            );
-        else
+        if interest is null then
             select array_agg(p.item_id), array_agg(null::real), 'popular: nothing is known of the person or of newcomers' into found_some
-            from nearline_data._popular(asked_kinds, path, languages, apart, nearline_data._any_of(full_paths || hidden::text), near_size) p;
+            from nearline_data._popular(
+                asked_kinds, path, languages, case when is_all then left_out else apart end
+              , case when is_all then shut else shut_or_hidden end, reach
+            ) p;
+        elsif is_all then
+            select array_agg(n.item_id), array_agg(n.similarity), 'exact: all of groups that are not at their cap' into found_some
+            from nearline_data._exact_of_all(interest, of_version, asked_kinds, path, languages, left_out, shut, reach) n;
+        else
+            found_some := nearline_data._near(
+                interest, of_version, asked_kinds, path, languages, apart, shut_or_hidden
+              , reach, case when round = 1 then 'thorough' when round > 2 and is_small then 'exact' else further end
+            );
         end if;
+        asked_for := nearline_data._asked_for(
+            by_strategy, asked_kinds, path, languages, left_out, shut, found_some, near_size
+        );
         select array_agg(n.item_id), array_agg(n.similarity) into near.item_ids, near.similarities
         from (
             select distinct on (n.item_id) n.item_id, n.similarity
             from unnest(
-                near.item_ids || by_rules.item_ids || found_some.item_ids
+                near.item_ids || by_rules.item_ids || found_some.item_ids || asked_for
               , near.similarities || by_rules.similarities || found_some.similarities
+                || array_fill(null::real, array[coalesce(cardinality(asked_for), 0)])
             ) as n (item_id, similarity)
         ) n;
         if with_stages then
@@ -107,7 +131,7 @@ begin
         select array_agg(row(c.*)::nearline_data.candidate) into pool
         from nearline_data._candidates(
             interest, of_version, for_person.recent
-          , near.item_ids || nearline_data._asked_for(by_strategy, asked_kinds, near.item_ids, near_size), near.similarities
+          , near.item_ids, near.similarities
           , asked_kinds, path, languages, left_out, blocked, by_strategy, for_person.user_id
           , coalesce(cardinality(near.item_ids), 0) + 2 * pool_size + 200
         ) c;
@@ -155,9 +179,12 @@ begin
             from unnest(ruled.cap_paths) with ordinality as p (path, n)
             where p.n = any (full_caps) and p.path <> all (full_paths)
         );
-        exit when new_paths = '{}'
+        exit when new_paths = '{}' or is_all;
+        -- Pins that were to stand further down leave their places to what is found yet.
+        filled := (select count(*) from unnest(chosen) c where coalesce(c.pin_place, 0) <= wanted);
+        exit when
                -- Nothing that was not read comes before the last of the list.
-               or (cardinality(chosen) >= wanted and not is_describing and coalesce(
+               (filled >= wanted and not is_describing and coalesce(
                    (select min((c.item).score) from unnest(chosen) c where c.pin_place is null)
                    >= by_strategy.interest_weight * (select min(n.similarity) from unnest(found_some.similarities) as n (similarity)), true
                ))

@@ -27,7 +27,7 @@ begin
        or coalesce(e.value ->> 'item_id', e.value ->> 'text') is null
     limit 1;
     if found then
-        raise exception 'events has %, expected an object with a known kind, and item_id or text', left(wrong::text, 200)
+        raise exception 'events has %, expected an object with a known kind, and item_id or text, as JSON strings', left(wrong::text, 200)
             using errcode = '22023', hint = 'Known kinds: ' || (select string_agg(k.kind, ', ' order by k.kind) from nearline_data.event_kind k) || '.';
     end if;
     select array_agg(

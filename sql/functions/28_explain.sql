@@ -48,13 +48,18 @@ begin
         ) e
         left join nearline_data.item i on i.item_id = e.item_id
     ), only_once as materialized (
-        -- Without the event these would not have been seen.
+        -- Without the event these would not have been seen, as _person has it.
         select d.item_id, min(d.event_id) as event_id
         from nearline_data.event d
         where d.user_id = for_user
           and d.item_id is not null
-          and (seen_within is null or (seen_within > '0' and d.occurred_at > now() - least(seen_within, '1000 years')))
-          and (seen_kinds is null or d.kind = any (seen_kinds))
+          and (
+              (
+                  (seen_within is null or (seen_within > '0' and d.occurred_at > now() - least(seen_within, '1000 years')))
+                  and (seen_kinds is null or d.kind = any (seen_kinds))
+              )
+              or d.kind = any (array(select k.kind from nearline_data.event_kind k where k.weight < 0))
+          )
         group by d.item_id
         having min(d.event_id) = max(d.event_id)
     ), other as materialized (
@@ -165,6 +170,6 @@ $$;
 comment on function nearline.explain is
 'Why an item stands where it does for a person, and what would change that, also for an item they have seen: first the item as it stands now (event_id null), then their newest 30 events, those that matter most first. Without an event means as after nearline.forget_event. It takes some tenths of a second, as it makes the list once for each event.
 for_user, seen_within, seen_kinds, strategy, as_of_model: as in nearline.recommend.
-score: that of nearline.recommend, before rules and stated interests, which events do not change; score_without: without the event; share: the difference, below 0 where the event speaks against the item. interest_part, transition_part: what of it comes from the interest and from what often follows; in the first row, of the score itself. rank, rank_without: place among all active items that the person has not seen; in catalogues of more than 20,000 items among the nearest 1000, null below those.
+score: that of nearline.recommend, before rules and stated interests, which events do not change; score_without: without the event; share: the difference, below 0 where the event speaks against the item. interest_part, transition_part: what of it comes from the interest and from what often follows; in the first row, of the score itself. rank, rank_without: place among all active items that the person has not seen; in catalogues of more than 20,000 items among the nearest 1000, null below those. Of a strategy with exploration the chances of all of these count, and a list draws among what is near alone: an item that stands before one of the list may be in none.
 how: "exact" where the event was folded in at this query; "measured" where the model was asked for the interest without it; "waiting" where that is being done, a second from now, as this very call asked for it, and only the transition part is known yet; "unmeasured" where it cannot be: on a standby, for a version that is not live, or where the model fails. text: what was done as a sentence, in the first row the title.
   select text, share, rank, rank_without, how from nearline.explain(for_user => ''u42'', for_item => ''page-7'');';

@@ -44,6 +44,7 @@ declare
     near_scores real[] := array[null::real];
     reach real := '-Infinity';
     compared text[];
+    lowest real;
     most_popular constant real := (select max(m.score) from nearline_data.item_popularity m);
     -- A field of a row is found anew for each item.
     interest_weight constant real := by_strategy.interest_weight;
@@ -68,8 +69,8 @@ begin
     end if;
     select min(c.score) filter (where c.item_id = of_item), min(c.interest_part) filter (where c.item_id = of_item)
          , min(c.transition_part) filter (where c.item_id = of_item), min(c.nth) filter (where c.item_id = of_item and c.score >= reach)
-         , array_agg(c.item_id)
-    into score, interest_part, transition_part, place, compared
+         , array_agg(c.item_id), min(c.score)
+    into score, interest_part, transition_part, place, compared, lowest
     from (
         select l.item_id, l.score, l.interest_part, l.transition_part, row_number() over () as nth
         from nearline_data._candidates(
@@ -106,13 +107,13 @@ begin
         ) n
         where (n.score > _standing.score or (n.score = _standing.score and n.item_id < of_item))
           and n.item_id not in (select x.item_id from unnest(seen || compared) as x (item_id));
-    elsif compared is null then
-        -- Of whom nothing is known gets what is popular.
-        select p.score, p.nth into score, place
+    elsif compared is null or (is_plain and with_interest is null and place is null) then
+        -- Of whom nothing is known gets what is popular, after what follows their newest events.
+        select least(p.score, lowest), coalesce(cardinality(compared), 0) + p.nth into score, place
         from (
             select l.item_id, l.score, row_number() over () as nth
             from nearline_data._popular(
-                item_kinds => null, path => null, languages => null, seen => seen, blocked => null, at_most => 1000
+                item_kinds => null, path => null, languages => null, seen => seen || compared, blocked => null, at_most => 1000
             ) l
         ) p
         where p.item_id = of_item;

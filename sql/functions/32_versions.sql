@@ -1,6 +1,6 @@
 create or replace view nearline.versions as
 with part as (
-    select substring(c.relname from '_v(\d+)$')::integer as model_version
+    select substring(c.relname from '_v([0-9]+)$')::integer as model_version
          , sum(pg_table_size(c.oid)) as table_bytes
          , sum(pg_indexes_size(c.oid)) as index_bytes
     from pg_inherits h

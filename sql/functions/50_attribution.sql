@@ -17,26 +17,28 @@ begin atomic
         select w.lasts from nearline_data.attribution_window w where w.counts_as = 'conversion'
     ), last_moment as (
         select until + max(w.lasts) as at from nearline_data.attribution_window w
-    ), moment as (
+    ), shown as materialized (
         -- Later exposures than asked for too: what follows them is theirs.
-        select x.user_id, x.item_id, x.shown_at as at, true as is_exposure, x.request_id, x.model_version, x.strategy
-             , null::text as counts_as, null::double precision as value, null::text as conversion_id
+        select x.user_id, x.item_id, x.shown_at, x.request_id, x.model_version, x.strategy
         from nearline_data.exposure x
         where x.shown_at >= since and x.shown_at < (select m.at from last_moment m)
+    ), moment as (
+        select x.user_id, x.item_id, x.shown_at as at, true as is_exposure, x.request_id, x.model_version, x.strategy
+             , null::text as counts_as, null::double precision as value, null::text as conversion_id
+        from shown x
         union all
-        select e.user_id, e.item_id, e.occurred_at, false, null, null, null, 'click', null, null
+        select e.user_id, e.item_id, e.occurred_at, false, null, null, null, k.counts_as
+             , case when k.counts_as = 'conversion' and abs(e.value) <= 1e15 then e.value end  -- one that is beyond would be all of the sum
+             , case when k.counts_as = 'conversion' then e.event_id end
         from nearline_data.event e
-        join nearline_data.event_kind k on k.kind = e.kind and k.counts_as = 'click'
+        join nearline_data.event_kind k on k.kind = e.kind and k.counts_as in ('click', 'conversion')
         where e.item_id is not null
           and e.occurred_at >= since and e.occurred_at < (select m.at from last_moment m)
-        union all
-        select e.user_id, e.item_id, e.occurred_at, false, null, null, null, 'conversion'
-             , case when abs(e.value) <= 1e15 then e.value end  -- one that is beyond would be all of the sum
-             , e.event_id
-        from nearline_data.event e
-        join nearline_data.event_kind k on k.kind = e.kind and k.counts_as = 'conversion'
-        where e.item_id is not null
-          and e.occurred_at >= since and e.occurred_at < (select m.at from last_moment m)
+          -- Much of what people do is no answer to a list: it would count for none, and be sorted with the others all the same.
+          and exists (
+              select from shown x
+              where x.user_id = e.user_id and x.item_id = e.item_id and x.shown_at <= e.occurred_at
+          )
     ), turn as (
         -- Each exposure begins a turn that lasts until the next one of that item to that person.
         select m.*

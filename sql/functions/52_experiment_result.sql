@@ -90,9 +90,10 @@ begin atomic
         -- People were drawn, not exposures: the variance of a rate is that of a ratio of sums over people, by linearisation.
         select t.strategy, t.outcome, t.people, t.exposures, t.successes
              , t.successes / t.exposures as rate
+             -- And of two successes more, as where there were none or few the sums say next to nothing of how many there may be.
              , t.people / nullif(t.people - 1, 0)::double precision
                * (t.squares - 2 * t.successes / t.exposures * t.products + power(t.successes / t.exposures, 2) * t.exposure_squares)
-               / power(t.exposures, 2) as variance
+               / power(t.exposures, 2) + 2 / power(t.exposures, 2) as variance
         from (
             select p.strategy, o.outcome, count(*) as people
                  , sum(p.exposures) as exposures
@@ -112,7 +113,9 @@ begin atomic
         join rate r on r.strategy = a.strategy
         join rate c on c.strategy = b.strategy and c.outcome = r.outcome
         left join lateral nearline_data._confidence_sequence(
-            r.rate - c.rate, r.variance + c.variance, x.expected_lift * c.rate, a.comparisons
+            r.rate - c.rate, r.variance + c.variance
+            -- A part of what both have: of the control's alone there would be nothing where nobody clicked in it.
+          , x.expected_lift * (r.successes + c.successes) / (r.exposures + c.exposures), a.comparisons
         ) i
             -- Before that, sums over people are not normal enough.
             on least(r.people, c.people) >= 100

@@ -94,7 +94,7 @@ def test_a_trigger_that_is_missing_or_different_is_made(
 ) -> None:
     triggers = "select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal and tgparentid = 0 order by 1"
     before = connection.execute(triggers).fetchall()
-    assert len(before) == 7
+    assert len(before) == 8
     with connect(settings, role=None, autocommit=True) as owner:
         owner.execute(change.encode())
     deploy(settings)

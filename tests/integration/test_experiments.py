@@ -103,6 +103,16 @@ def test_what_would_make_people_change_sides_is_refused(connection: Connection) 
         with pytest.raises(psycopg.Error, match=r"'trial' has begun at .*; its arms are fixed") as caught:
             connection.execute(statement)
         assert caught.value.diag.message_hint
+    with pytest.raises(psycopg.Error, match=r"'past' is to begin at .*, which is in the past") as caught:
+        connection.execute(
+            """with new as (
+                   insert into nearline_data.experiment (name, starts_at, ends_at)
+                   values ('past', now() - interval '3 days', now() - interval '1 day') returning name
+               )
+               insert into nearline_data.experiment_arm (experiment, strategy, share, is_control)
+               select new.name, 'default', 1, true from new"""
+        )
+    assert "Leave starts_at out" in (caught.value.diag.message_hint or "")
     for statement in (
         "update nearline_data.experiment set salt = 'another'",
         "update nearline_data.experiment_arm set share = 0.1",
@@ -199,13 +209,14 @@ def test_the_result_is_counted_by_people_in_the_arm_they_drew(settings: Settings
         n = np.array([people[user] for user in people if arm_of.get(user) == arm])
         c = np.array([clicks[user] for user in people if arm_of.get(user) == arm])
         rate = c.sum() / n.sum()
-        return len(n), n.sum(), c.sum(), rate, len(n) / (len(n) - 1) * np.sum((c - rate * n) ** 2) / n.sum() ** 2
+        squares = len(n) / (len(n) - 1) * np.sum((c - rate * n) ** 2) + 2
+        return len(n), n.sum(), c.sum(), rate, squares / n.sum() ** 2
 
     a, b = sums("default"), sums("fresh")
     assert control[:5] == ("default", a[0], a[1], 0, a[2])
     assert control[5:9] == (None, None, None, None)
     assert treated[:5] == ("fresh", b[0], b[1], b[1], b[2]), "all of the lists were made by another strategy"
-    difference, variance, squared = b[3] - a[3], a[4] + b[4], (0.1 * a[3]) ** 2
+    difference, variance, squared = b[3] - a[3], a[4] + b[4], (0.1 * (a[2] + b[2]) / (a[1] + b[1])) ** 2
     reach = math.sqrt(variance * (variance + squared) / squared * math.log((variance + squared) / variance / 0.05**2))
     p = math.sqrt((variance + squared) / variance) * math.exp(
         -(difference**2) * squared / (2 * variance * (variance + squared))
@@ -229,7 +240,7 @@ def test_no_verdict_before_there_is_enough(settings: Settings, connection: Conne
 
 
 def looks(effect: float, *, experiments: int, seed: int) -> list[tuple[float, float, float]]:
-    """Difference, variance and control's rate of simulated experiments, after each of 40 days, by experiment.
+    """Difference, variance and both arms' rate of simulated experiments, after each of 40 days, by experiment.
 
     Ten people an arm come a day, and those who have come before come again on some days. Each has a taste of their own
     and is shown five things a visit: few people, many looks and exposures that are far from independent.
@@ -248,11 +259,12 @@ def looks(effect: float, *, experiments: int, seed: int) -> list[tuple[float, fl
     count = newcomers * np.arange(1, days + 1)
     trials = n.sum(axis=2)
     rate = c.sum(axis=2) / trials
-    variance = count / (count - 1) * ((c - rate[:, :, None] * n) ** 2).sum(axis=2) / trials**2
+    variance = (count / (count - 1) * ((c - rate[:, :, None] * n) ** 2).sum(axis=2) + 2) / trials**2
     difference, total = rate[:, 1] - rate[:, 0], variance.sum(axis=1)
+    both = c.sum(axis=(1, 2)) / trials.sum(axis=1)
     enough = count >= 100  # as nearline.experiment_result has it
     return [
-        (float(difference[e, d]), float(total[e, d]), float(rate[e, 0, d]))
+        (float(difference[e, d]), float(total[e, d]), float(both[e, d]))
         for e in range(experiments)
         for d in np.flatnonzero(enough)
     ]
@@ -280,6 +292,86 @@ def test_looking_every_day_makes_no_false_alarms(connection: Connection) -> None
     share, common = alarms(connection, looks(0.0, experiments=500, seed=7), 500)
     assert share <= 0.05
     assert common > 0.1, "the simulation would show a test that may not be read at any time"
+
+
+def looks_of(
+    rates: tuple[float, float], share: float, *, experiments: int, seed: int
+) -> tuple[list[tuple[float, float, float]], np.ndarray]:
+    """The same of 60 looks at people who are shown one thing each, and which of them show a verdict, by experiment.
+
+    share is the control's, of all people; the looks go on until the smaller arm expects 2000 clicks.
+    """
+    rng = np.random.default_rng(seed)
+    shares = np.array([share, 1 - share])
+    mean, least = float(shares @ rates), float(shares.min())
+    everybody = np.geomspace(max(25 / mean, 100) / least, 2000 / mean / least, 60)
+    n = np.ceil(shares[:, None] * everybody).astype(np.int64)
+    more = np.diff(n, axis=1, prepend=0)
+    c = np.cumsum(rng.binomial(more, np.array(rates)[:, None], (experiments, 2, 60)), axis=2)
+    rate = c / n
+    variance = rate * (1 - rate) / (n - 1) + 2 / n**2
+    both = c.sum(axis=1) / n.sum(axis=0)
+    shown = (both * n.min(axis=0) >= 25) & (n.min(axis=0) >= 100)  # as nearline.experiment_result has it
+    difference, total = rate[:, 1] - rate[:, 0], variance.sum(axis=1)
+    return list(zip(difference.ravel(), total.ravel(), both.ravel(), strict=True)), shown
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.02, 0.3])
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.9, 0.01])
+def test_neither_rare_clicks_nor_small_arms_make_false_alarms(
+    connection: Connection, rate: float, share: float
+) -> None:
+    simulated, shown = looks_of((rate, rate), share, experiments=400, seed=9)
+    assert missed(connection, simulated, shown, 0.0, lift=0.1) <= 0.05
+    assert missed(connection, simulated, shown, 0.0, lift=1.0) <= 0.05
+
+
+def missed(
+    connection: Connection, simulated: list[tuple[float, float, float]], shown: np.ndarray, truth: float, lift: float
+) -> float:
+    """Share of experiments with an interval without the truth at some look that shows one."""
+    rows = connection.execute(
+        """select %s not between s.low and s.high
+           from unnest(%s::float8[], %s::float8[], %s::float8[]) with ordinality as x (d, v, r, n)
+           left join lateral nearline_data._confidence_sequence(x.d, x.v, %s * x.r, 1) s on true
+           order by x.n""",
+        (truth, *(list(map(float, column)) for column in zip(*simulated, strict=True)), lift),
+    ).fetchall()
+    outside = np.array([bool(out) for (out,) in rows]).reshape(shown.shape)
+    return float((outside & shown).any(axis=1).mean())
+
+
+@pytest.mark.parametrize(("rates", "share"), [((0.02, 0.3), 0.01), ((0.001, 0.1), 0.5), ((0.3, 0.001), 0.99)])
+def test_an_arm_that_next_to_nobody_clicked_in_has_an_interval_that_is_true(
+    connection: Connection, rates: tuple[float, float], share: float
+) -> None:
+    simulated, shown = looks_of(rates, share, experiments=400, seed=10)
+    assert missed(connection, simulated, shown, rates[1] - rates[0], lift=0.1) <= 0.05
+
+
+@pytest.mark.parametrize("of_control", [0, 1])
+def test_a_control_that_nobody_clicked_in_loses(settings: Settings, connection: Connection, of_control: int) -> None:
+    begin(connection)
+    begun_before(settings, START)
+    people = [f"u{number}" for number in range(1000)]
+    arm_of = {user: one for user in people if (one := lot("salt of trial", user)) < 0.8}
+    treated = [user for user, one in arm_of.items() if one >= 0.5]
+    control = [user for user, one in arm_of.items() if one < 0.5]
+    connection.execute("select nearline_data._ensure_event_partitions(%s, now())", (START,))
+    connection.execute(
+        """insert into nearline_data.exposure (request_id, user_id, item_id, list_position, shown_at)
+           select gen_random_uuid(), u, 'a', 1, %s::timestamptz + interval '1 hour' from unnest(%s::text[]) as x (u)""",
+        (START, list(arm_of)),
+    )
+    connection.execute(
+        """insert into nearline_data.event (event_id, user_id, item_id, kind, occurred_at)
+           select u, u, 'a', 'click', %s::timestamptz + interval '2 hours' from unnest(%s::text[]) as x (u)""",
+        (START, treated[::3] + control[:of_control]),
+    )
+    _, row = connection.execute(RESULT, ("trial",)).fetchall()
+    assert row[6] is not None
+    assert 0.1 < row[6] < row[5] < row[7] < 0.6
+    assert row[8] < 0.001
 
 
 def test_a_real_difference_is_found(connection: Connection) -> None:

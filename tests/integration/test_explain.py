@@ -361,13 +361,24 @@ def test_what_counts_as_seen_is_as_in_the_list(connection: Connection) -> None:
     record(connection)
     ledger.catch_up()
     list_ = listed(connection, seen_kinds=["purchase"])
-    assert len(list_) == len(ITEMS) - 1
+    assert set(ITEMS) - list_.keys() == {"hiking-item-1", "hiking-item-4"}, "what was bought, and what was disliked"
     for item, (place, _) in list_.items():
         assert explain(connection, item, seen_kinds=["purchase"])[None].rank == place
     assert (
         explain(connection, "hiking-page-2", seen_within="0")[None].rank
         == (listed(connection, seen_within="0")["hiking-page-2"][0])
     )
+
+
+def test_without_a_dislike_its_item_is_not_seen_whatever_counts_as_seen(connection: Connection) -> None:
+    open_shop(connection)
+    record(connection)
+    said = {item: explain(connection, item, seen_kinds=["purchase"])["u-2"] for item in ITEMS}
+    assert {row.how for row in said.values()} == {"exact"}
+    connection.execute("delete from nearline_data.event where event_id = 'u-2'")
+    list_ = listed(connection, seen_kinds=["purchase"])
+    assert "hiking-item-4" in list_
+    assert {item: said[item].rank_without for item in list_} == {item: place for item, (place, _) in list_.items()}
 
 
 def test_two_shards_measure_each_its_people(connection: Connection) -> None:

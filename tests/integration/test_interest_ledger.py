@@ -440,6 +440,15 @@ def test_a_ledger_that_came_from_another_server_is_adopted(settings: Settings, c
             "alter table nearline_data.event"
             " add constraint event_value_is_an_amount check (abs(value) <= 1e15) not valid"
         )
+        owner.execute("alter table nearline_data.event drop constraint event_item_id_says_something")  # likewise
+        owner.execute(
+            "update nearline_data.event set item_id = ''"
+            " where event_id = (select max(e.event_id) from nearline_data.event e)"
+        )
+        owner.execute(
+            "alter table nearline_data.event"
+            " add constraint event_item_id_says_something check (item_id <> '') not valid"
+        )
     for table in ("cursor", "user_interest"):
         connection.execute(f"update nearline_data.{table} set position = '{far}:{far}:'".encode())
     record_many(connection, 1, seed=1)

@@ -84,6 +84,7 @@ MANY = "array_fill('page'::text, array[101])"
         ("recommend_for_many(array[array['u'], array['v']])", "22023", "for_users has 2 dimensions"),
         ("recommend_for_session((repeat('[', 30) || repeat(']', 30))::jsonb)", "54000", "events is nested"),
         ("recommend_for_session(jsonb_build_array(repeat('x', 1000001)))", "54000", "more than 1000000 characters"),
+        ("""recommend_for_session('[{"kind": "view", "item_id": 7}]')""", "22023", "or text, as JSON strings"),
         ("""recommend('u', matching => '{"price": {}}')""", "22023", "matching 'price' is {}, expected below, above"),
         ("recommend('u', strategy => repeat('x', 1000000))", "22023", "strategy is 'xxx"),
         ("""recommend('u', matching => '{"a": [["x"]]}')""", "22023", """matching 'a' is [["x"]], expected some"""),
@@ -207,6 +208,7 @@ def test_copy_is_bound_too_and_new_months_as_well(settings: Settings, connection
             for row, bound in (
                 (("e", "u", "x" * 501, "view", "", None, at), "event_is_no_document"),
                 (("e", "u", "a", "comment", "x" * 1_000_001, None, at), "event_is_no_document"),
+                (("e", "u", "", "view", "", None, at), "event_item_id_says_something"),
                 (("e", "u", None, "search", "", json.dumps({"a": "x" * 1_000_001}), at), "event_attributes_are_short"),
             ):
                 with (

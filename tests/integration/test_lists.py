@@ -244,6 +244,24 @@ def test_what_counts_as_seen_can_be_chosen(connection: Connection) -> None:
     assert left_out(", seen_within => '-1 day'") == set()
 
 
+def test_what_was_hidden_does_not_come_back(connection: Connection) -> None:
+    open_shop(connection)
+    record(connection, "u", "hiking-page-1", "hiking-item-2")
+    for kind, item in (("hide", "hiking-item-2"), ("dislike", "hiking-page-3"), ("return", "baking-page-1")):
+        record(connection, "u", item, kind=kind, at=datetime.now(UTC) - timedelta(days=20))
+    gone = {"hiking-item-2", "hiking-page-3", "baking-page-1"}
+    for arguments in (
+        "seen_within => '1 year', seen_kinds => array['purchase']",
+        "seen_within => '1 day', seen_kinds => array['purchase']",
+        "seen_kinds => '{}'",
+        "seen_within => '0'",
+    ):
+        for call in (f"recommend('u', 50, {arguments})", f"recommend_for_many(array['u'], 50, {arguments})"):
+            assert set(items_of(connection, call)) == set(ITEMS) - gone, call
+        found = items_of(connection, f"recommend_per_kind('u', 50, {arguments})")
+        assert set(found) == set(ITEMS) - gone
+
+
 def test_what_was_done_in_the_transaction_that_asks_has_waited_for_nothing(connection: Connection) -> None:
     open_shop(connection)
     with connection.transaction():

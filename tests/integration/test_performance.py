@@ -224,6 +224,7 @@ def test_the_interval_is_wilsons(connection: Connection, successes: int, trials:
 
 def test_only_the_partitions_of_the_days_are_read(shop: Connection) -> None:
     shop.execute("select nearline_data._ensure_event_partitions(now() - interval '400 days', now())")
+    show(shop, 1, "u", "a", 1)  # where nothing was shown no event is read at all
     plan = shop.execute(
         "explain (analyze, timing off, costs off) select * from nearline_data._attributed(%s, %s)",
         (START, START + timedelta(days=1)),
@@ -231,6 +232,29 @@ def test_only_the_partitions_of_the_days_are_read(shop: Connection) -> None:
     read = {word for (line,) in plan if "never" not in line for word in line.split() if word.startswith("event_20")}
     tables = {word for word in read if word.count("_") == 2 and not word.endswith("idx")}
     assert 1 <= len(tables) <= 2, tables
+
+
+def test_what_was_never_shown_is_not_sorted(shop: Connection) -> None:
+    show(shop, 1, "u", "a", 1)
+    for number, (item, kind, hour) in enumerate([("a", "click", 2), ("a", "purchase", 3), ("a", "view", 0.5)]):
+        happen(shop, f"e{number}", "u", item, hour, kind, 1)
+    shop.execute(
+        """insert into nearline_data.event (event_id, user_id, item_id, kind, occurred_at)
+           select 'n' || n, 'u' || n %% 50, 'b', case when n %% 9 = 0 then 'purchase' else 'click' end, %s
+           from generate_series(1, 1000) n""",
+        (START + timedelta(hours=2),),
+    )
+    ((plan,),) = shop.execute(
+        "explain (analyze, timing off, format json) select * from nearline_data._attributed(%s, now())", (START,)
+    ).fetchall()
+    nodes, sorted_rows = [plan[0]["Plan"]], []
+    while nodes:
+        node = nodes.pop()
+        nodes += node.get("Plans", [])
+        if node["Node Type"] == "WindowAgg":
+            sorted_rows.append(node["Actual Rows"])
+    assert sorted_rows == [3], "the exposure, and what came after it"
+    assert shop.execute("select clicks, conversions from nearline.performance").fetchall() == [(1, 1)]
 
 
 @pytest.mark.parametrize(("since", "seen"), [(None, "null"), (START + timedelta(days=1), "20")], ids=["none", "late"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -27,7 +28,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from application_login import application_login
 from nearline.adapters.migrations import deploy
-from nearline.adapters.postgres import Connection
+from nearline.adapters.postgres import Connection, connect, sql_folder
 from nearline.settings import Settings
 from small_shop import ITEMS, open_shop
 
@@ -244,6 +245,40 @@ def test_pgbouncer_gives_the_answers_of_a_connection_of_ones_own(shop: Connectio
     shop.execute("select nearline.erase_user('ada')")
     shop.execute("delete from nearline_data.exposure")
     assert pooled == story(ask_one)
+
+
+def test_a_session_that_reads_backslashes_the_old_way_gets_the_same(settings: Settings, shop: Connection) -> None:
+    """Of a driver or a login from before Postgres 9.1. What a function was read as stays for whoever is next there."""
+    shop.execute("update nearline_data.item set language = 'en', attributes = %s", ('{"brand": "a\\\\"}',))
+    shop.execute("select nearline_data._refresh_topics()")
+    add_rule = (
+        "insert into nearline_data.rule (name, action, strength, matching) values"
+        ' (%s, \'boost\', 1, \'{"language": "en", "brand": ["b"]}\')'
+    )
+    ask = "select item_id, score from nearline.recommend('u', 5, matching => %s)"
+    filters = ('{"brand": "a\\\\"}', '{"language": "en", "brand": ["a\\\\", "b"]}')
+    shop.execute(add_rule, ("new",))
+    right = [shop.execute(ask, (one,)).fetchall() for one in filters]
+    assert all(right)
+    shop.execute(
+        "insert into nearline_data.rejected_row (subject, source, reason, content)"
+        " values ('event', 'a', 'b', jsonb_build_object('row', 'x,u.42,view'))"
+    )
+    with connect(settings, autocommit=True) as old:
+        old.execute("set standard_conforming_strings = off")
+        old.execute(add_rule, ("old",))
+        old.execute("delete from nearline_data.rule where name = 'new'")
+        assert [old.execute(ask, (one,)).fetchall() for one in filters] == right
+        old.execute("select nearline.erase_user('u.42')")
+        old.execute("select nearline_data._ensure_event_partitions('2019-01-01Z', '2019-02-01Z')")
+        old.execute("select * from nearline_data._archivable_partitions(1)")
+        old.execute("set standard_conforming_strings = on")
+        assert [old.execute(ask, (one,)).fetchall() for one in filters] == right
+    ((path,),) = shop.execute("select distinct path::text from nearline_data.rule").fetchall()
+    assert "^en(-|$)" in path
+    assert shop.execute("select count(*) from nearline_data.rejected_row").fetchone() == (0,)
+    for file in sorted((sql_folder() / "functions").glob("*.sql")):
+        assert "\\" not in re.sub(r"\$re\$.*?\$re\$", "", file.read_text()), f"{file.name}: say it as $re$...$re$"
 
 
 def test_prepared_statements_outlive_a_publish_and_a_deploy(

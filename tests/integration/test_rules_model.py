@@ -87,7 +87,7 @@ def random_rule(rng: np.random.Generator, name: str, shares: tuple[float, ...]) 
         if shape != 0:
             rule["matching"] = random_matching(rng)
     if action == "pin":
-        rule["at_position"] = int(rng.integers(1, 9))
+        rule["at_position"] = int(rng.choice([1, 2, 3, 5, 8, 60]))
     if action in ("boost", "bury"):
         rule["strength"] = float(rng.choice([0.25, 1, 4, 64]))
     if action == "cap":
@@ -130,7 +130,7 @@ def concerns(rule: Item, item_id: str, item: Item) -> bool:
 
 
 def model(ranking: list[tuple[str, float]], items: dict[str, Item], rules: list[Item], wanted: int) -> list[str]:
-    """The list that rules make of a whole ranking."""
+    """The list that rules make of a whole ranking. Pins that were to stand further down count where it is short."""
     by = {action: [r for r in rules if r["action"] == action] for action in ("pin", "boost", "bury", "block", "cap")}
     scores = {
         item: score
@@ -145,7 +145,6 @@ def model(ranking: list[tuple[str, float]], items: dict[str, Item], rules: list[
         for item in rule["item_ids"]:
             if item in scores and item not in pins:
                 pins[item] = max(rule["at_position"], max(pins.values(), default=0) + 1)
-    taken: Counter[tuple[str, str]] = Counter()
 
     def groups(item: str) -> list[tuple[Item, tuple[str, str]]]:
         return [
@@ -156,22 +155,24 @@ def model(ranking: list[tuple[str, float]], items: dict[str, Item], rules: list[
             if value is not None
         ]
 
-    for item, place in pins.items():
-        if place <= wanted:
-            taken.update(group for _, group in groups(item))
-    others = []
-    for item in order:
-        if len(others) == wanted - sum(place <= wanted for place in pins.values()):
-            break
-        if item not in pins and all(taken[group] < rule["at_most"] for rule, group in groups(item)):
-            others.append(item)
-            taken.update(group for _, group in groups(item))
-    waiting = sorted(pins, key=lambda item: pins[item])
-    chosen: list[str] = []
-    while len(chosen) < wanted and (waiting or others):
-        is_pin = waiting and (pins[waiting[0]] <= len(chosen) + 1 or not others)
-        chosen.append((waiting if is_pin else others).pop(0))
-    return chosen
+    counted = {item for item, place in pins.items() if place <= wanted}
+    while True:
+        taken = Counter(group for item in counted for _, group in groups(item))
+        others = []
+        for item in order:
+            if len(others) == wanted - len(counted):
+                break
+            if item not in pins and all(taken[group] < rule["at_most"] for rule, group in groups(item)):
+                others.append(item)
+                taken.update(group for _, group in groups(item))
+        waiting = sorted(pins, key=lambda item: pins[item])
+        chosen: list[str] = []
+        while len(chosen) < wanted and (waiting or others):
+            is_pin = waiting and (pins[waiting[0]] <= len(chosen) + 1 or not others)
+            chosen.append((waiting if is_pin else others).pop(0))
+        if counted >= pins.keys() & set(chosen):
+            return chosen
+        counted = pins.keys() & set(chosen)
 
 
 def insert(connection: Connection, rule: Item) -> None:

@@ -119,6 +119,35 @@ def test_they_see_what_they_said(shop: Connection) -> None:
     assert shown(shop) == believed
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "you asked for more of theme: baking"),
+        ("de", "Sie wollten mehr von theme: baking"),
+        ("fr", "vous avez demandé plus de theme: baking"),
+        ("es", "ha pedido más de theme: baking"),
+        ("zh", "您希望多看到 theme: baking"),
+        ("nl", "you asked for more of theme: baking"),
+    ],
+)
+def test_it_is_a_reason_in_the_language_that_they_read(shop: Connection, language: str, said: str) -> None:
+    shop.execute("insert into nearline_data.reason_language values ('nl', 'past bij u', 'populair')")
+    shop.execute("update nearline_data.item set language = %s", (language,))
+    say(shop, "theme: baking", 1)
+    event = '[{"kind": "view", "item_id": "hiking-page-1"}]'
+    for call, user in (
+        ("nearline.recommend('u', 30)", None),
+        ("nearline.recommend_for_session(%s, 30, of_session => 'u')", event),
+    ):
+        rows = shop.execute(
+            f"select item_id, reason ->> 'text', reason -> 'rules' from {call}".encode(), user and (user,)
+        ).fetchall()
+        moved = [(text, rules) for item, text, rules in rows if item.startswith("baking")]
+        assert moved
+        assert all(one == (said, ["stated theme: baking"]) for one in moved)
+        assert not any(rules for item, _, rules in rows if item.startswith("hiking"))
+
+
 def test_what_the_catalogue_has_no_more_can_be_taken_back(shop: Connection) -> None:
     say(shop, "theme: baking", 1)
     shop.execute("delete from nearline_data.topic where value = 'baking'")

@@ -87,6 +87,130 @@ def test_what_a_strategy_asks_for_is_found_however_far_it_is_from_a_person(shop:
     assert list_of(shop, "fresh", count=1) == ["baking-page-3"]
 
 
+@pytest.fixture
+def crowd(shop: Connection) -> Connection:
+    """Sixty items that are near the person, and sixty more popular and newer than all others: of price 1, not 5."""
+    shop.execute("update nearline_data.item set attributes = '{\"price\": 5}'")
+    shop.execute(
+        """insert into nearline_data.item (item_id, kind, title, attributes, created_at)
+           select i.name || n, 'page', i.name || n, jsonb_build_object('price', i.price), now() + i.age
+           from (values ('near-', 5, interval '-300 days'), ('first-', 1, interval '1 minute')) as i (name, price, age)
+           cross join generate_series(1, 60) n"""
+    )
+    shop.execute(
+        """insert into nearline_data.item_embedding (model_version, item_id, kind, vector)
+           select 1, 'near-' || n, 'page', v.vector from generate_series(1, 60) n, nearline_data.item_embedding v
+           where v.item_id = %s""",
+        (FIRST,),
+    )
+    shop.execute(
+        """insert into nearline_data.item_popularity (item_id, kind, score)
+           select 'first-' || n, 'page', 16 from generate_series(1, 60) n
+           union all select 'near-' || n, 'page', 1.0 / n from generate_series(1, 12) n"""
+    )
+    strategy(shop, "popular", popular_weight=100)
+    strategy(shop, "fresh", fresh_weight=100, fresh_days=2)
+    return shop
+
+
+@pytest.mark.parametrize("gone", ["seen", "withdrawn", "does not match", "does not match the few", "is blocked"])
+def test_what_may_be_in_no_list_does_not_take_the_place_of_what_a_strategy_asks_for(
+    crowd: Connection, gone: str
+) -> None:
+    first = [f"first-{number}" for number in range(1, 61)]
+    assert list_of(crowd, "popular", count=1)[0] in first
+    assert list_of(crowd, "fresh", count=1)[0] in first
+    matching = None
+    if gone == "seen":
+        for item in first:
+            crowd.execute("select nearline.record_event('u', 'view', %s)", (item,))
+    elif gone == "withdrawn":
+        crowd.execute("update nearline_data.item set is_active = false where item_id = any (%s)", (first,))
+    elif gone == "does not match":
+        matching = '{"price": {"from": 5}}'
+    elif gone == "does not match the few":
+        crowd.execute("update nearline_data.model_version set item_count = 10000")  # what 200 match is looked up
+        matching = '{"price": 5}'
+    else:
+        crowd.execute(
+            """insert into nearline_data.rule (name, action, matching) values ('dear only', 'block', '{"price": 1}')"""
+        )
+    for by, best in (("popular", "baking-item-2"), ("fresh", "baking-page-3")):
+        call = "select item_id from nearline.recommend('u', 1, matching => %s, strategy => %s)"
+        assert crowd.execute(call, (matching, by)).fetchall() == [(best,)]
+
+
+def test_a_list_of_a_strategy_is_as_long_as_the_default_for_whom_nothing_is_known(crowd: Connection) -> None:
+    crowd.execute("update nearline_data.model_version set newcomer_interest = null")
+    call = """select item_id, shortfall
+              from nearline.recommend('nobody', 10, matching => '{"price": {"from": 5}}', strategy => %s)"""
+    for by in ("default", "popular", "fresh"):
+        found = crowd.execute(call, (by,)).fetchall()
+        assert len(found) == 10, by
+        assert all(why is None and "first" not in item for item, why in found)
+        assert (found[0][0] == "baking-page-3") == (by == "fresh")
+
+
+def test_what_follows_goes_on_with_what_is_popular_where_nothing_else_is_known(shop: Connection) -> None:
+    shop.execute("update nearline_data.model_version set newcomer_interest = null")
+    shop.execute("insert into nearline_data.item_transition values (1, 'not known', 'hiking-page-4', 0.9)")
+    shop.execute("select nearline.record_event('n', 'view', 'not known')")
+    found = shop.execute("select item_id, score from nearline.recommend('n', 5)").fetchall()
+    assert [item for item, _ in found] == ["hiking-page-4", "baking-item-2", FIRST]
+    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+    for place, (item, score) in enumerate(found, 1):
+        call = "select rank, score from nearline.explain('n', %s) where event_id is null"
+        assert shop.execute(call, (item,)).fetchall() == [(place, score)]
+
+
+def test_exploration_draws_among_what_is_near(crowd: Connection) -> None:
+    strategy(crowd, "random", exploration=1000)
+    crowd.execute(
+        """update nearline_data.model_version m set newcomer_interest = v.vector
+           from nearline_data.item_embedding v where v.item_id = %s""",
+        (FIRST,),
+    )
+    found = {list_of(crowd, "random", f"person {number}", 1)[0] for number in range(20)}
+    assert len(found) > 5
+    assert {item.split("-")[0] for item in found} <= {"near", "hiking"}
+
+
+def test_the_default_stays_and_can_be_changed(shop: Connection) -> None:
+    strategy(shop, "other")
+    for change in (
+        "delete from nearline_data.strategy",
+        "delete from nearline_data.strategy where name = 'default'",
+        "update nearline_data.strategy set name = 'standard' where name = 'default'",
+    ):
+        with pytest.raises(
+            psycopg.errors.ObjectNotInPrerequisiteState, match=r"'default' is to be (deleted|renamed)"
+        ) as no:
+            shop.execute(change.encode())
+        assert no.value.diag.message_hint
+    shop.execute("update nearline_data.strategy set name = 'default', diversity = 0.1 where name = 'default'")
+    shop.execute("update nearline_data.strategy set name = 'another' where name = 'other'")
+    shop.execute("delete from nearline_data.strategy where name = 'another'")
+    assert shop.execute("select name, diversity from nearline_data.strategy").fetchall() == [
+        ("default", pytest.approx(0.1))
+    ]
+
+
+def test_an_arm_without_a_strategy_is_warned_of(shop: Connection) -> None:
+    said: list[str | None] = []
+    shop.add_notice_handler(lambda diagnostic: said.append(diagnostic.message_primary))
+    strategy(shop, "fresh", fresh_weight=1)
+    shop.execute(
+        """with new as (insert into nearline_data.experiment (name) values ('x') returning name)
+           insert into nearline_data.experiment_arm (experiment, strategy, share, is_control)
+           select new.name, arm.* from new
+           cross join (values ('default', 0.4, true), ('fresh', 0.4, false), ('fresch', 0.2, false)) as arm"""
+    )
+    says = "arm 'fresch' of experiment 'x' has no row of nearline_data.strategy: its lists are those of \"default\""
+    assert said == [says]
+    shop.execute("delete from nearline_data.experiment")
+    assert said == [says]
+
+
 def test_exploration_draws_lists_that_hold_for_an_hour(shop: Connection) -> None:
     strategy(shop, "curious", exploration=0.3)
     strategy(shop, "random", exploration=1000)
