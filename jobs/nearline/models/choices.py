@@ -33,8 +33,8 @@ NEWCOMER_ROWS = 100
 """With fewer newcomers in the window nothing is chosen for them: it would be chance."""
 NEWCOMER_BOOSTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """In parts of the usual spread of scores."""
-FOLD_ROWS = 500
-"""First meetings that the fold is fitted on: it has two weights only."""
+FOLD_ROWS = 2000
+"""First meetings that the fold is fitted on: of few, two weights too are chance."""
 SPREAD_ROWS = 200
 """First meetings whose people say how far scores usually lie apart."""
 WORTH_OF_NEWS = 0.01
