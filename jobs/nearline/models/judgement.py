@@ -86,6 +86,13 @@ class Test:
             z = standard_scores(interests_of(model, part, items, queries), items)
             yield blend(z, transition_view(part, table), model.transition_weight)
 
+    def ranks(self, scores: Iterable[np.ndarray]) -> np.ndarray:
+        """Rank of each row's target, int64 (n,), of `nearline.core.ranking.rank`, by scores in `batches`."""
+        parts = zip(self.batches(), scores, strict=True)
+        return np.concatenate(
+            [np.zeros(0, np.int64), *(rank(values, part.targets, part.known()) for part, values in parts)]
+        )
+
 
 def plain_scores(test: Test, text_vectors: np.ndarray, table: Transitions) -> dict[str, Iterator[np.ndarray]]:
     """Scores of rivals that need no training, (rows, items) for each batch.
@@ -111,10 +118,7 @@ def plain_scores(test: Test, text_vectors: np.ndarray, table: Transitions) -> di
 
 def figures(test: Test, scores: Iterable[np.ndarray]) -> Figures:
     """Metrics of all rows, and apart: warm and cold targets (met before the cut, or not), new users."""
-    parts = zip(test.batches(), scores, strict=True)
-    ranks = np.concatenate(
-        [np.zeros(0, np.int64), *(rank(values, part.targets, part.known()) for part, values in parts)]
-    )
+    ranks = test.ranks(scores)
     warm = test.known[test.window.targets]
     new = test.window.is_new()
     strata = {"all": np.ones(len(ranks), dtype=bool), "warm": warm, "cold": ~warm, "new_users": new}

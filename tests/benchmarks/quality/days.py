@@ -29,7 +29,7 @@ from benchmarks.quality.bootstrap import People
 from benchmarks.quality.data import QualityData
 from benchmarks.quality.nearline_model import training_data
 from benchmarks.quality.protocol import HOLDOUT, successive
-from nearline.core.ranking import gains, rank
+from nearline.core.ranking import gains
 from nearline.core.transitions import transition_table
 from nearline.errors import InputError, run_job
 from nearline.models.interest_model import InterestModel
@@ -81,10 +81,7 @@ def train(data: QualityData, start: InterestModel | None, text: TextModel) -> Tr
         read = kept_vectors([*data.texts, *data.ledger.queries], model.text_vectors, Path(keep) / "text_vectors")
     table = transition_table(problem.ledger.only(problem.full), model.reading)
     test = Test(problem.test, problem.cut, problem.trained, problem.full)
-    scores = test.served_scores(model, read[: len(data.texts)], read[len(data.texts) :], table)
-    found = gains(
-        np.concatenate([rank(part, w.targets, w.known()) for part, w in zip(scores, test.batches(), strict=True)])
-    )
+    found = gains(test.ranks(test.served_scores(model, read[: len(data.texts)], read[len(data.texts) :], table)))
     known, new = problem.trained[problem.test.targets], problem.test.is_new()
     strata = {"all": np.ones_like(known), "warm": known, "cold": ~known, "new_users": new}
     means = {name: round(float(found[rows].mean()), 5) if rows.any() else None for name, rows in strata.items()}

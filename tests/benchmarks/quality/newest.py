@@ -28,8 +28,9 @@ from benchmarks.quality import contestants
 from benchmarks.quality.bootstrap import People
 from benchmarks.quality.data import QualityData
 from benchmarks.quality.nearline_model import training_data
+from benchmarks.quality.problem import touched
 from benchmarks.quality.protocol import HOLDOUT, successive
-from nearline.core.ranking import gains, rank
+from nearline.core.ranking import gains
 from nearline.core.split import window_rows
 from nearline.core.transitions import Transitions, transition_table
 from nearline.errors import InputError, run_job
@@ -91,24 +92,15 @@ def judge(
         model = train_interest_model(training, training_plan(settings), text, lambda found, step: None, Path(keep))
         texts = kept_vectors([*data.texts, *data.ledger.queries], model.text_vectors, Path(keep) / "text_vectors")
     past = data.ledger.time < day
-    test = Test(Window.of(data.ledger, rows), day, met_in(data, past), past)
+    test = Test(Window.of(data.ledger, rows), day, touched(data.ledger, past), past)
 
     def served(table: Transitions) -> np.ndarray:
         count = len(data.texts)
-        scores = test.served_scores(model, texts[:count], texts[count:], table)
-        return gains(
-            np.concatenate([rank(part, w.targets, w.known()) for part, w in zip(scores, test.batches(), strict=True)])
-        )
+        return gains(test.ranks(test.served_scores(model, texts[:count], texts[count:], table)))
 
     ends = (problem.cut, day)
     judged, newest = (transition_table(data.ledger.before(end), model.reading) for end in ends)
     return problem.cut, (served(judged), served(newest))
-
-
-def met_in(data: QualityData, chosen: np.ndarray) -> np.ndarray:
-    """Bool (items,): somebody met it in the ledger's ``chosen`` rows."""
-    items = data.ledger.item[chosen]
-    return np.bincount(items[items >= 0], minlength=len(data.item_ids)) > 0
 
 
 def parts(
@@ -116,7 +108,7 @@ def parts(
 ) -> Iterator[dict[str, Any]]:
     """Means and their paired difference: all rows, and by when somebody first met the target."""
     ledger = data.ledger
-    learnt, met = (met_in(data, ledger.time < end)[ledger.item[rows]] for end in (cut, day))
+    learnt, met = (touched(ledger, ledger.time < end)[ledger.item[rows]] for end in (cut, day))
     chosen = {"all": np.ones_like(met), "met_before_the_cut": learnt, "met_since": met & ~learnt, "met_later": ~met}
     for name, some in chosen.items():
         if some.any():

@@ -58,12 +58,12 @@ class Problem:
     @cached_property
     def trained(self) -> np.ndarray:
         """Bool (items,): has an event in the training part; the candidates of the warm figure."""
-        return _touched(self.ledger, self.full)
+        return touched(self.ledger, self.full)
 
     @cached_property
     def inner_trained(self) -> np.ndarray:
         """Bool (items,): has an event in the inner part; the candidates of every choice."""
-        return _touched(self.ledger, self.inner)
+        return touched(self.ledger, self.inner)
 
     @cached_property
     def popularity(self) -> np.ndarray:
@@ -92,6 +92,7 @@ class Problem:
         return found | {f"kind.{ledger.kinds[code]}": Stratum(kinds == code, "catalogue") for code in np.unique(kinds)}
 
 
-def _touched(ledger: Ledger, rows: np.ndarray) -> np.ndarray:
+def touched(ledger: Ledger, rows: np.ndarray) -> np.ndarray:
+    """Bool (items,): has an event among some rows of the ledger."""
     items = ledger.item[rows]
     return np.bincount(items[items >= 0], minlength=len(ledger.items)) > 0
