@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -21,6 +21,9 @@ from nearline.adapters.spark import session
 from nearline.adapters.spark_reader import find_archive, read_slices
 from nearline.errors import run_job
 from nearline.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 log = logging.getLogger("nearline.archive")
 
@@ -37,13 +40,14 @@ def main(argv: list[str] | None = None) -> int:
     archive = queries("archive")
     with connect(settings, autocommit=True) as connection:
         rows = connection.execute(archive["partitions"], {"hot_days": settings.hot_days}).fetchall()
-        if rows:
-            spark = session(settings, "nearline archive_events")
-            find_archive(spark, settings.archive_folder, connection, ["event_id"])  # raises where it should be there
-    log.info("%d partitions are wholly older than %d days before the newest event", len(rows), settings.hot_days)
+        log.info("%d partitions are wholly older than %d days before the newest event", len(rows), settings.hot_days)
+        if not rows:
+            return 0
+        spark = session(settings, "nearline archive_events")
+        find_archive(spark, settings.archive_folder, connection, ["event_id"])  # raises where it should be there
     for name, from_time, until_time, row_count in rows:
         span = {"from_time": from_time, "until_time": until_time}
-        copied, ids = _copy(settings, name, span)
+        copied, ids = _copy(spark, settings, name, span)
         archived = {"partition_name": name, "archived_rows": copied, "archived_ids": ids}
         with connect(settings, autocommit=True) as connection:
             try:
@@ -55,9 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _copy(settings: Settings, name: str, span: dict[str, Any]) -> tuple[int, Decimal]:
+def _copy(spark: SparkSession, settings: Settings, name: str, span: dict[str, Any]) -> tuple[int, Decimal]:
     """Write one partition to Parquet; how many rows can be read back, and the sum of the hashes of the ids read."""
-    spark = session(settings, "nearline archive_events")
     archive = queries("archive")
     with connect(settings) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")

@@ -37,6 +37,29 @@ begin atomic
 end;
 comment on function nearline_data._fold is 'An interest with the events folded in that it does not know; nearline.core.fold says how.';
 
+create or replace function nearline_data._counts_as_seen(
+    of_kind text, occurred_at timestamptz, seen_within interval, seen_kinds text[], hiding_kinds text[]
+)
+returns boolean
+language sql stable parallel safe
+begin atomic
+    select (
+               (seen_within is null or (seen_within > '0' and occurred_at > now() - least(seen_within, '1000 years')))
+               and (seen_kinds is null or of_kind = any (seen_kinds))
+           )
+           -- What they hid does not come back, whatever else is offered again.
+           or of_kind = any (hiding_kinds);
+end;
+comment on function nearline_data._counts_as_seen is 'Whether an event keeps its item out of a list. hiding_kinds: of nearline_data._hiding_kinds, read once a list and not once an event.';
+
+create or replace function nearline_data._hiding_kinds()
+returns text[]
+language sql stable parallel safe
+begin atomic
+    select array(select k.kind from nearline_data.event_kind k where k.weight < 0);
+end;
+comment on function nearline_data._hiding_kinds is 'The kinds of events that say: not this.';
+
 create or replace function nearline_data._person(
     for_user text, of_version integer, seen_within interval default null, seen_kinds text[] default null
 )
@@ -89,13 +112,8 @@ begin atomic
                    select array_agg(e.item_id)
                    from event e
                    where e.item_id is not null
-                     and (
-                         (
-                             (seen_within is null or (seen_within > '0' and e.occurred_at > now() - least(seen_within, '1000 years')))
-                             and (seen_kinds is null or e.kind = any (seen_kinds))
-                         )
-                         -- What they hid does not come back, whatever else is offered again.
-                         or e.kind = any (array(select k.kind from nearline_data.event_kind k where k.weight < 0))
+                     and nearline_data._counts_as_seen(
+                         e.kind, e.occurred_at, seen_within, seen_kinds, (select nearline_data._hiding_kinds())
                      )
                )
            )::nearline_data.person

@@ -10,7 +10,7 @@ begin atomic
 end;
 comment on function nearline_data._topic_path is 'The items of a topic, as a path that nearline_data._is_met asks of an item.';
 
-create or replace function nearline_data._stated_rules(for_user text)
+create or replace function nearline_data._stated_rules(for_user text, reads text)
 returns setof nearline_data.rule_in_force
 language sql stable parallel safe
 begin atomic
@@ -25,9 +25,11 @@ begin atomic
          , case when s.weight > -1 then greatest(2 * abs(s.weight), 1e-30)::real end
          , null::integer
          , null::text
-         -- nearline_data._rules says it in other languages.
-         , 'you asked for more of ' || s.attribute || ': ' || s.value
+         , replace(
+               coalesce((select l.stated from nearline_data.reason_language l where l.language = reads), 'you asked for more of {}')
+             , '{}', s.attribute || ': ' || s.value
+           )
     from nearline_data.stated_interest s
     where s.user_id = for_user;
 end;
-comment on function nearline_data._stated_rules is 'What a person said of topics, as rules for their lists.';
+comment on function nearline_data._stated_rules is 'What a person said of topics, as rules for their lists. reads: their language; null: English.';

@@ -96,12 +96,9 @@ begin
         return null;
     end if;
     but := seen || near.item_ids;
-    if near.how like 'exact: at most %' then
+    if near.looked_up_by is not null then
         -- So few pass that _near has looked them all up: until as many are found one by one, all of the catalogue would be read.
-        among := nearline_data._few(
-            case when near.how like '% match' then 'path' when near.how like '% are of these kinds' then 'kinds' else 'languages' end
-          , 2147483646, item_kinds, path, languages, blocked
-        );
+        among := nearline_data._few(near.looked_up_by, 2147483646, item_kinds, path, languages, blocked);
         return array(
             (
                 select a.item_id

@@ -14,21 +14,19 @@ declare
     -- A step takes as long as some four reads, so below sqrt(4 * wanted * n) reading them all is sooner.
     few constant integer := ceil(sqrt(4.0 * at_most * items));
     among text[];
-    why text;
+    looked_up_by text;
     near nearline_data.near_items;
 begin
     if search <> 'exact' then
-        -- Bounds alone have no index: they would be asked of the whole catalogue.
-        if path is not null and regexp_replace(path::text, $re$"([^"\\]|\\.)*"$re$, '', 'g') like '%==%'
-           and not nearline_data._is_common(path, few, items) then
+        if nearline_data._is_indexed(path) and not nearline_data._is_common(path, few, items) then
             among := nearline_data._few('path', few, item_kinds, path, languages, blocked);
-            why := 'match';
+            looked_up_by := 'path';
         end if;
         if among is null and item_kinds is not null and few >= coalesce(
             (select sum(t.item_count) from nearline_data.topic t where t.attribute = 'kind' and t.value = any (item_kinds)), 0
         ) then
             among := nearline_data._few('kinds', few, item_kinds, path, languages, blocked);
-            why := 'are of these kinds';
+            looked_up_by := 'kinds';
         end if;
         if among is null and languages is not null and few >= coalesce(
             (
@@ -39,10 +37,16 @@ begin
             ), 0
         ) then
             among := nearline_data._few('languages', few, item_kinds, path, languages, blocked);
-            why := 'are in these languages';
+            looked_up_by := 'languages';
         end if;
         if among is not null then
-            select array_agg(n.item_id), array_agg(n.similarity), format('exact: at most %s active items %s', few, why) into near
+            select array_agg(n.item_id), array_agg(n.similarity)
+                 , format(
+                       'exact: at most %s active items %s'
+                     , few, case looked_up_by when 'path' then 'match' when 'kinds' then 'are of these kinds' else 'are in these languages' end
+                   )
+                 , looked_up_by
+            into near
             from nearline_data._exact_among(interest, of_version, among, left_out, at_most + 20) n;
             return near;
         end if;

@@ -40,8 +40,7 @@ declare
 begin
     with met as materialized (
         select r, case r.action when 'boost' then r.strength else - r.strength end as strength
-             -- Bounds alone have no index.
-             , case when few > 0 and regexp_replace(r.attributes_path::text, $re$"([^"\\]|\\.)*"$re$, '', 'g') like '%==%' then
+             , case when few > 0 and nearline_data._is_indexed(r.attributes_path) then
                    nearline_data._few(
                        'path', few, nearline_data._both_kinds(asked_kinds, r.item_kinds)
                      , concat_ws(' && ', '(' || asked_path::text || ')', '(' || r.attributes_path::text || ')')::jsonpath

@@ -81,13 +81,8 @@ begin atomic
           or exists (select from nearline_data.audience_member m where m.user_id = for_user and m.audience = r.for_audience)
       )
     union all
-    select s.name, s.action, s.item_ids, s.item_kinds, s.path, s.attributes_path, s.at_position, s.strength, s.at_most, s.per
-           -- The name is the topic after a word.
-         , coalesce(replace(
-               (select l.stated from nearline_data.reason_language l where l.language = nearline_data._language(recent))
-             , '{}', substr(s.name, length('stated ') + 1)
-           ), s.phrase)
-    from nearline_data._stated_rules(for_user) s
+    select s.*
+    from nearline_data._stated_rules(for_user, nearline_data._language(recent)) s
     where s.name <> all (coalesce(leaving_out, '{}'));
 end;
 comment on function nearline_data._rules(text, text, text[], text[], nearline_data.recent_event[]) is
@@ -102,3 +97,6 @@ begin atomic
     select r.* from nearline_data._rules(for_user, by_strategy, with_drafts, leaving_out, null) r;
 end;
 comment on function nearline_data._rules(text, text, text[], text[]) is 'The same, where no reasons are asked for.';
+
+-- What called it until now is replaced above, so it can go only here: of before reasons were said in other languages.
+drop function if exists nearline_data._stated_rules(text);

@@ -48,17 +48,13 @@ begin
         ) e
         left join nearline_data.item i on i.item_id = e.item_id
     ), only_once as materialized (
-        -- Without the event these would not have been seen, as _person has it.
+        -- Without the event these would not have been seen.
         select d.item_id, min(d.event_id) as event_id
         from nearline_data.event d
         where d.user_id = for_user
           and d.item_id is not null
-          and (
-              (
-                  (seen_within is null or (seen_within > '0' and d.occurred_at > now() - least(seen_within, '1000 years')))
-                  and (seen_kinds is null or d.kind = any (seen_kinds))
-              )
-              or d.kind = any (array(select k.kind from nearline_data.event_kind k where k.weight < 0))
+          and nearline_data._counts_as_seen(
+              d.kind, d.occurred_at, seen_within, seen_kinds, (select nearline_data._hiding_kinds())
           )
         group by d.item_id
         having min(d.event_id) = max(d.event_id)
