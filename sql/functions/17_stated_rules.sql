@@ -32,4 +32,4 @@ begin atomic
     from nearline_data.stated_interest s
     where s.user_id = for_user;
 end;
-comment on function nearline_data._stated_rules is 'What a person said of topics, as rules for their lists. reads: their language; null: English.';
+comment on function nearline_data._stated_rules(text, text) is 'What a person said of topics, as rules for their lists. reads: their language; null: English.';
