@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from nearline.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 
-MIGRATIONS_BACK = 4
+MIGRATIONS_BACK = 8
 """So many of the newest migrations have their earlier states tried, besides what is committed last."""
 
 #: Everything of a schema that a deploy makes; partitions and indexes of versions come later.
@@ -47,18 +46,12 @@ def _git(*arguments: str) -> bytes:
 
 
 def _earlier() -> list[str]:
-    """Commits whose SQL differs from today's, or may."""
+    """What is committed last, and what was before each of the newest migrations; none without a history."""
     try:
-        added = _git("log", "--diff-filter=A", "--format=%H", f"-{MIGRATIONS_BACK}", "--", "sql/migrations").split()
-        return [_git("rev-parse", "--short", revision).decode().strip() for revision in _revisions(added)]
+        parents = _git("log", "--diff-filter=A", "--format=%p", f"-{MIGRATIONS_BACK}", "--", "sql/migrations").decode()
     except (OSError, subprocess.CalledProcessError):
         return []
-
-
-def _revisions(added: list[bytes]) -> Iterator[str]:
-    yield "HEAD"
-    for commit in added:
-        yield f"{commit.decode()}^"
+    return ["HEAD", *(line.split()[0] for line in parents.splitlines() if line)]
 
 
 EARLIER = _earlier()
