@@ -18,9 +18,10 @@ from pathlib import Path
 import torch
 from pyspark.ml.torch.distributor import TorchDistributor
 
-from nearline.adapters import mlflow_registry
+from nearline.adapters import champion_alias, registered_model
 from nearline.adapters.snapshot import read_facts
 from nearline.adapters.spark import session
+from nearline.adapters.training_run import TrainingRun
 from nearline.errors import InputError, ModelError, SettingsError, StackError, run_job
 from nearline.run_folder import NAME, RunFolder
 from nearline.settings import Settings
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     _check_processes(settings)
     run = RunFolder(settings, arguments.run)
     read_facts(run.snapshot)  # what is missing is said before Spark starts, and so is an MLflow that is away
-    mlflow_registry.TrainingRun.named(settings, run.name)
+    TrainingRun.named(settings, run.name)
     start = _start(settings, arguments.start)
     shutil.rmtree(run.model, ignore_errors=True)
     for said in (run.judgement, run.registered):  # in an earlier try, of another model
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ModelError(failure)
     except Exception:
         with suppress(StackError):  # what failed is what to say
-            mlflow_registry.TrainingRun.named(settings, run.name).finish("FAILED")
+            TrainingRun.named(settings, run.name).finish("FAILED")
         raise
     return 0
 
@@ -70,11 +71,11 @@ def _start(settings: Settings, named: str) -> str | None:
         log.info("starting afresh, as it was asked for")
         return None
     if named == "champion":
-        if (found := mlflow_registry.champion(settings)) is None:
-            log.info("starting afresh, as no version has the alias %s", mlflow_registry.CHAMPION)
+        if (found := champion_alias.champion(settings)) is None:
+            log.info("starting afresh, as no version has the alias %s", champion_alias.CHAMPION)
             return None
         try:
-            return str(mlflow_registry.fetch_model(settings, found.version, found.run_id))
+            return str(registered_model.fetch_model(settings, found.version, found.run_id))
         except ModelError as problem:
             log.warning("starting afresh, as the champion cannot be read: %s", problem)
             return None

@@ -18,10 +18,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nearline.adapters import mlflow_registry
+from nearline.adapters import champion_alias, registered_model, training_run
+from nearline.adapters.champion_alias import CHAMPION, Champion
 from nearline.adapters.failed_tries import FailedTries
 from nearline.adapters.interest_ledger import InterestLedger
-from nearline.adapters.mlflow_registry import CHAMPION, Champion
 from nearline.adapters.postgres import Connection, connect, queries
 from nearline.adapters.promotion import check_index, go_live, one_at_a_time
 from nearline.adapters.version_loader import Source, load_version, other_origin, save_served_trends
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings.from_env()
     with connect(settings, autocommit=True) as connection:
         with one_at_a_time(connection):  # between the two looks nobody flips
-            champion, live = mlflow_registry.champion(settings), live_version(connection)
+            champion, live = champion_alias.champion(settings), live_version(connection)
         if champion is None and live is not None:
             raise GateRefused(
                 f"MLflow's model {settings.model} has no alias {CHAMPION} any more; version {live} stays live. "
@@ -96,11 +96,11 @@ def _follow(settings: Settings, connection: Connection, champion: Champion, bega
         version, ready - began, events, time.monotonic() - ready,
     )  # fmt: skip
     if champion.has_note:
-        mlflow_registry.take_note_away(settings, version)
+        champion_alias.take_note_away(settings, version)
 
 
 def _is_wanted(settings: Settings, connection: Connection, version: int) -> bool:
-    wanted = mlflow_registry.champion(settings)
+    wanted = champion_alias.champion(settings)
     return wanted is not None and wanted.version == version != live_version(connection)
 
 
@@ -114,7 +114,7 @@ def _complete(settings: Settings, connection: Connection, champion: Champion) ->
     if origin and origin[0] != champion.run_id:
         raise other_origin(champion.version, champion.run_id)
     metrics = origin[1] if origin else _judged(settings, champion)
-    folder = mlflow_registry.fetch_model(settings, champion.version, champion.run_id)
+    folder = registered_model.fetch_model(settings, champion.version, champion.run_id)
     model = ServedModel(folder)
     state, items = connection.execute(publish["state"], version).fetchone() or ("dropped", 0)
     if state in ("kept", "live"):
@@ -125,7 +125,7 @@ def _complete(settings: Settings, connection: Connection, champion: Champion) ->
         log.info("version %d is loaded: its tables are not here", champion.version)
         trends = RunFolder(settings, f"version-{champion.version}").path / "trends.npz"
         save_served_trends(connection, trends)
-        kept = mlflow_registry.text_vectors_of_version(settings, champion.version, champion.run_id)
+        kept = registered_model.text_vectors_of_version(settings, champion.version, champion.run_id)
         load_version(settings, connection, Source(champion.version, champion.run_id, metrics, folder, kept, trends))
     else:
         log.info("version %d: its items are here, the interests are computed", champion.version)
@@ -136,7 +136,7 @@ def _complete(settings: Settings, connection: Connection, champion: Champion) ->
 
 def _judged(settings: Settings, champion: Champion) -> Mapping[str, Any]:
     """How it was judged: no version of this number has been in this database."""
-    judgement = mlflow_registry.read_judgement(settings, champion.run_id) if champion.run_id else None
+    judgement = training_run.read_judgement(settings, champion.run_id) if champion.run_id else None
     if judgement is None:
         raise ModelError(
             f"Expected judgement.json with its MLflow run {champion.run_id or '(it has none)'}, saw none: it was never "

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from nearline.adapters import mlflow_registry
+from nearline.adapters import champion_alias, registered_model
 from nearline.adapters.judgement_plot import judgement_plot
 from nearline.adapters.postgres import connect, queries
 from nearline.adapters.snapshot import Snapshot, read_snapshot, read_transitions
+from nearline.adapters.training_run import TrainingRun
 from nearline.adapters.version_tables import live_version
 from nearline.daily_training import text_vectors_folder, untuned_vectors_folder
 from nearline.errors import GateRefused, ModelError, run_job
@@ -60,17 +61,17 @@ def main(argv: list[str] | None = None) -> int:
 def _beside_champion(settings: Settings, snapshot: Snapshot) -> tuple[Test, Figures | None, str, int | None]:
     """What to judge on, how the champion does there, what the reason has to say about it, and its version."""
     usual = Test.of(snapshot.ledger, snapshot.cut, settings.seed)
-    champion, about = mlflow_registry.champion(settings), ""
+    champion, about = champion_alias.champion(settings), ""
     if champion is not None:
         name = f"the champion, version {champion.version}"
     elif (champion := _live(settings)) is not None:
-        name = f"version {champion.version}, live without the alias {mlflow_registry.CHAMPION}"
+        name = f"version {champion.version}, live without the alias {champion_alias.CHAMPION}"
         about = f"the champion is {name}"
     else:
         return usual, None, "", None
-    own = mlflow_registry.text_vectors_of_version(settings, champion.version, champion.run_id)
+    own = registered_model.text_vectors_of_version(settings, champion.version, champion.run_id)
     try:
-        folder = mlflow_registry.fetch_model(settings, champion.version, champion.run_id)
+        folder = registered_model.fetch_model(settings, champion.version, champion.run_id)
         model = InterestModel.load(folder)
         test = Test.unlearnt(snapshot.ledger, snapshot.cut, model.trained_until, settings.seed)
         if test is None:
@@ -86,13 +87,13 @@ def _beside_champion(settings: Settings, snapshot: Snapshot) -> tuple[Test, Figu
     return test, found, about, champion.version
 
 
-def _live(settings: Settings) -> mlflow_registry.Champion | None:
+def _live(settings: Settings) -> champion_alias.Champion | None:
     """The version that is served, whatever the alias says."""
     with connect(settings, autocommit=True) as connection:
         if (version := live_version(connection)) is None:
             return None
         [(run_id, _)] = connection.execute(queries("publish")["origin"], {"model_version": version}).fetchall()
-        return mlflow_registry.Champion(version, run_id)
+        return champion_alias.Champion(version, run_id)
 
 
 def _scores(model: InterestModel, folder: Path, snapshot: Snapshot, test: Test, kept: Path) -> Iterator[np.ndarray]:
@@ -109,7 +110,7 @@ def _report(settings: Settings, run: RunFolder, judgement: Judgement, beside: in
     for name, strata in judgement.figures.items():
         log.info("%-14s NDCG@10 %s", name, ", ".join(f"{key} {value['ndcg']:.4f}" for key, value in strata.items()))
     log.info("%s: %s", "accepted" if judgement.accepted else "refused", judgement.reason)
-    tracked = mlflow_registry.TrainingRun.named(settings, run.name)
+    tracked = TrainingRun.named(settings, run.name)
     tracked.log_metrics(judgement.flat())
     tracked.log_dict(content, "judgement.json")
     tracked.log_figure(judgement_plot(judgement.figures), "judgement.png")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import logging
 
+from nearline.adapters.champion_alias import champion, leave_note, move_alias, take_note_away
 from nearline.adapters.interest_ledger import InterestLedger
-from nearline.adapters.mlflow_registry import champion, leave_note, move_alias, take_note_away
 from nearline.adapters.postgres import Connection, connect, queries
 from nearline.adapters.promotion import check_index, go_live
 from nearline.adapters.version_tables import live_version, take_version

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import logging
 
-from nearline.adapters import mlflow_registry
+from nearline.adapters import registered_model
 from nearline.adapters.snapshot import read_facts
+from nearline.adapters.training_run import TrainingRun
 from nearline.daily_training import text_vectors_folder
 from nearline.errors import GateRefused, InputError, run_job
 from nearline.models.kept_vectors import link_vectors
@@ -27,12 +28,12 @@ def main(argv: list[str] | None = None) -> int:
     judgement = json.loads(run.judgement.read_text())
     if not judgement["accepted"]:
         raise GateRefused(judgement["reason"])
-    tracked = mlflow_registry.TrainingRun.named(settings, run.name)
+    tracked = TrainingRun.named(settings, run.name)
     facts = read_facts(run.snapshot)
     tags = {"nearline.run": run.name, "nearline.digest": facts["digest"], "nearline.reason": judgement["reason"]}
-    version = tracked.register(settings.model, run.model, tags)
+    version = registered_model.register(tracked, settings.model, run.model, tags)
     # For the day it is the champion, and this run's folder is gone: what it has read it need not read again.
-    kept = mlflow_registry.text_vectors_of_version(settings, version, tracked.run_id)
+    kept = registered_model.text_vectors_of_version(settings, version, tracked.run_id)
     link_vectors(text_vectors_folder(run), kept)
     tracked.finish()
     run.registered.write_text(json.dumps({"version": version, "run_id": tracked.run_id}))

@@ -15,8 +15,8 @@ import logging
 import time
 from datetime import UTC, datetime
 
-from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.adapters.snapshot import Snapshot, read_snapshot
+from nearline.adapters.training_run import TrainingRun
 from nearline.adapters.tuning_runs import EXPERIMENT, start_run
 from nearline.daily_training import untuned_vectors_folder
 from nearline.errors import InputError, ModelError, run_job

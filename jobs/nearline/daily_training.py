@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from nearline.adapters.code_identity import code_identity
-from nearline.adapters.mlflow_registry import TrainingRun
 from nearline.adapters.snapshot import read_pairs, read_snapshot, read_transitions, rows_of
 from nearline.adapters.training_figures import TrainingFigures
+from nearline.adapters.training_run import TrainingRun
 from nearline.core.split import window_rows
 from nearline.core.transitions import READINGS
 from nearline.errors import ModelError

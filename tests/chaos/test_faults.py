@@ -301,13 +301,13 @@ mlflow = types.ModuleType("mlflow")
 mlflow.artifacts = types.SimpleNamespace(download_artifacts=download_artifacts)
 mlflow.exceptions = types.SimpleNamespace(MlflowException=type("MlflowException", (Exception,), {}))
 sys.modules["mlflow"] = mlflow
-from nearline.adapters import mlflow_registry
+from nearline.adapters import registered_model
 from nearline.adapters import home_folder
 from nearline.settings import Settings
 registered = types.SimpleNamespace(run_id="run")
-mlflow_registry.connect = lambda settings: types.SimpleNamespace(get_model_version=lambda name, version: registered)
+registered_model.connect = lambda settings: types.SimpleNamespace(get_model_version=lambda name, version: registered)
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-print(mlflow_registry.fetch_model(Settings(home=Path(sys.argv[1])), 1, "run"))
+print(registered_model.fetch_model(Settings(home=Path(sys.argv[1])), 1, "run"))
 """
 
 

@@ -32,9 +32,9 @@ import publish
 import rebuild_interests
 import tiny_models
 from chaos.shop import wait_until
-from nearline.adapters import mlflow_registry, promotion
+from nearline.adapters import champion_alias, promotion, registered_model
+from nearline.adapters.champion_alias import CHAMPION, MOVED_BECAUSE, MOVED_BY
 from nearline.adapters.interest_ledger import InterestLedger
-from nearline.adapters.mlflow_registry import CHAMPION, MOVED_BECAUSE, MOVED_BY
 from nearline.adapters.postgres import Connection, connect, copy_rows
 from nearline.adapters.processes import Server, stop
 from nearline.adapters.version_tables import drop_tables, take_version
@@ -157,7 +157,7 @@ def state(connection: Connection, version: int) -> str | None:
 
 
 def test_before_anything_was_published_there_is_nothing_to_follow(world: Settings, connection: Connection) -> None:
-    assert mlflow_registry.champion(world) is None
+    assert champion_alias.champion(world) is None
     assert follow_champion.main([]) == 0
     assert served(connection) is None
 
@@ -428,7 +428,7 @@ class Day:
         (folder / "registered.json").write_text(json.dumps({"version": BETTER, "run_id": "any"}))
         (folder / "judgement.json").write_text(json.dumps({"reason": "it finds more", "beside_version": GOOD}))
         run_id = registry.get_model_version(Settings.model, str(BETTER)).run_id
-        (folder / "model").symlink_to(mlflow_registry.fetch_model(settings, BETTER, run_id))
+        (folder / "model").symlink_to(registered_model.fetch_model(settings, BETTER, run_id))
 
     def publish(self) -> int:
         return publish.main(["--run", "day-2"])
@@ -493,7 +493,7 @@ def test_what_publish_began_is_finished_with_its_reason(
     day = Day(world, connection, registry)
 
     def move_and_die(settings: Settings, version: int) -> None:
-        mlflow_registry.move_alias(settings, version)
+        champion_alias.move_alias(settings, version)
         sys.exit("killed between the alias and the commit")
 
     monkeypatch.setattr(publish, "move_alias", move_and_die)
@@ -536,7 +536,7 @@ def test_following_does_not_undo_what_publish_is_at(
 
     def move_slowly(settings: Settings, version: int) -> None:
         a_minute_begins()
-        mlflow_registry.move_alias(settings, version)
+        champion_alias.move_alias(settings, version)
         a_minute_begins()
 
     monkeypatch.setattr(publish, "move_alias", move_slowly)

@@ -13,8 +13,9 @@ import pytest
 import judge
 import register
 import tiny_models
-from nearline.adapters import mlflow_registry
+from nearline.adapters import champion_alias, mlflow_server, registered_model
 from nearline.adapters.postgres import Connection
+from nearline.adapters.training_run import TrainingRun
 from nearline.core.split import window_rows
 from nearline.daily_training import text_vectors_folder, train_run
 from nearline.errors import DatabaseUnreachable, GateRefused
@@ -51,12 +52,12 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         take_snapshot(run, LEDGER, CUT, INNER_CUT)
         pair_items(run, LEDGER, CUT, INNER_CUT)
         train_run(settings, run.name, None)
-        client = mlflow_registry.connect(settings)
+        client = mlflow_server.connect(settings)
         client.create_registered_model(settings.model)
-        tracked = mlflow_registry.TrainingRun.named(settings, "day-0").run_id
+        tracked = TrainingRun.named(settings, "day-0").run_id
         client.create_model_version(settings.model, run.model.as_uri(), tracked)
-        mlflow_registry.move_alias(settings, 1)
-        kept = settings.models_folder / mlflow_registry.version_name(1, tracked)
+        champion_alias.move_alias(settings, 1)
+        kept = settings.models_folder / registered_model.version_name(1, tracked)
         shutil.copytree(run.model, kept)
         yield settings
 
@@ -134,9 +135,9 @@ def test_a_champion_that_cannot_be_compared_is_left_out_and_the_reason_says_so(
 @pytest.fixture
 def without_alias(day: Settings, home: None) -> Iterator[None]:
     """Somebody has deleted the alias."""
-    mlflow_registry.connect(day).delete_registered_model_alias(day.model, mlflow_registry.CHAMPION)
+    mlflow_server.connect(day).delete_registered_model_alias(day.model, champion_alias.CHAMPION)
     yield
-    mlflow_registry.move_alias(day, 1)
+    champion_alias.move_alias(day, 1)
 
 
 def serve(connection: Connection, run_id: str) -> None:
@@ -148,7 +149,7 @@ def serve(connection: Connection, run_id: str) -> None:
 def test_without_an_alias_the_candidate_is_judged_beside_what_is_live(
     day: Settings, connection: Connection, judged: Callable[..., Judged]
 ) -> None:
-    serve(connection, mlflow_registry.TrainingRun.named(day, "day-0").run_id)
+    serve(connection, TrainingRun.named(day, "day-0").run_id)
     found, reason = judged(trained_until(CUT))
     assert found["rivals"]["champion"] == found["metrics"]  # it is the same model
     assert not found["accepted"]
@@ -200,11 +201,11 @@ def test_a_champion_reads_no_text_that_it_read_as_a_candidate(day: Settings, mon
     for _ in range(2):  # it is cleared
         assert register.main(["--run", run.name]) == 0
     run_id = json.loads(run.registered.read_text())["run_id"]
-    kept = mlflow_registry.text_vectors_of_version(day, run.version, run_id)
+    kept = registered_model.text_vectors_of_version(day, run.version, run_id)
     own = text_vectors_folder(run)
     assert {path.name for path in kept.iterdir()} == {"keys.npy", "vectors.npy"}
     assert all((own / path.name).samefile(path) for path in kept.iterdir())
-    mlflow_registry.move_alias(day, run.version)
+    champion_alias.move_alias(day, run.version)
     read: list[int] = []
     monkeypatch.setattr(InterestModel, "text_vectors", lambda _, texts: read.append(len(texts)))
     try:
@@ -213,5 +214,5 @@ def test_a_champion_reads_no_text_that_it_read_as_a_candidate(day: Settings, mon
         assert "champion" in json.loads(run.judgement.read_text())["rivals"]
         assert read == []
     finally:
-        mlflow_registry.move_alias(day, 1)
-        shutil.rmtree(day.models_folder / mlflow_registry.version_name(run.version, run_id), ignore_errors=True)
+        champion_alias.move_alias(day, 1)
+        shutil.rmtree(day.models_folder / registered_model.version_name(run.version, run_id), ignore_errors=True)

@@ -22,9 +22,9 @@ from packaging.requirements import Requirement
 
 import finetune  # jobs/finetune.py
 import tiny_models
-from nearline.adapters import mlflow_registry
+from nearline.adapters import champion_alias, mlflow_server, registered_model
 from nearline.adapters.interest_pyfunc import InterestPyfunc
-from nearline.adapters.mlflow_registry import TrainingRun
+from nearline.adapters.training_run import TrainingRun
 from nearline.core.behaviour import History
 from nearline.core.interest import LATENT
 from nearline.errors import InputError, ModelError, StackError
@@ -86,7 +86,7 @@ def only_what_is_asked_for(requirements: list[str], folder: Path) -> Path:
 def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "encoder")
     model.save(tmp_path / "model")
-    assert mlflow_registry.champion(registry) is None
+    assert champion_alias.champion(registry) is None
 
     run = TrainingRun.named(registry, "day-1")
     assert TrainingRun.named(registry, "day-1").run_id == run.run_id
@@ -96,23 +96,23 @@ def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
     run.log_metrics({"loss": 1.0}, 1)
     run.log_dict({"accepted": True}, "judgement.json")
 
-    version = run.register(registry.model, tmp_path / "model", {"nearline.run": "day-1"})
-    assert run.register(registry.model, tmp_path / "model", {}) == version
+    version = registered_model.register(run, registry.model, tmp_path / "model", {"nearline.run": "day-1"})
+    assert registered_model.register(run, registry.model, tmp_path / "model", {}) == version
     # The run is cleared: its next model is another version, whose folder is another.
     model.notes["note"] = 2
     model.save(tmp_path / "second" / "model")
-    second = run.register(registry.model, tmp_path / "second" / "model", {})
+    second = registered_model.register(run, registry.model, tmp_path / "second" / "model", {})
     assert second != version
-    assert run.register(registry.model, tmp_path / "second" / "model", {}) == second
-    assert InterestModel.load(mlflow_registry.fetch_model(registry, second, run.run_id)).notes == {"note": 2}
+    assert registered_model.register(run, registry.model, tmp_path / "second" / "model", {}) == second
+    assert InterestModel.load(registered_model.fetch_model(registry, second, run.run_id)).notes == {"note": 2}
     run.finish()
     data = run.client.get_run(run.run_id).data
     assert data.params["seed"] == "7"
     assert [point.value for point in run.client.get_metric_history(run.run_id, "loss")] == [2.0, 1.0]
 
-    mlflow_registry.move_alias(registry, version)
-    assert mlflow_registry.champion(registry) == mlflow_registry.Champion(version, run.run_id)
-    folder = mlflow_registry.fetch_model(registry, version, run.run_id)
+    champion_alias.move_alias(registry, version)
+    assert champion_alias.champion(registry) == champion_alias.Champion(version, run.run_id)
+    folder = registered_model.fetch_model(registry, version, run.run_id)
     assert InterestModel.load(folder).notes == {"note": 1}
     assert {path.name for path in registry.models_folder.iterdir()} == {
         f"{version}-{run.run_id}", f"{second}-{run.run_id}",
@@ -133,16 +133,16 @@ def test_a_day_in_the_registry(registry: Settings, tmp_path: Path) -> None:
     np.testing.assert_allclose(there, model.interests([history])[0], atol=1e-5)
 
     with pytest.raises(ModelError, match="version 99"):
-        mlflow_registry.fetch_model(registry, 99, run.run_id)
+        registered_model.fetch_model(registry, 99, run.run_id)
 
     other = replace(registry, model="acme-interest")  # another deployment with the same MLflow
-    assert mlflow_registry.champion(other) is None
+    assert champion_alias.champion(other) is None
     assert TrainingRun.named(other, "day-1").run_id != run.run_id
 
 
 def register_by_hand(settings: Settings, content: str) -> str:
     """A version of a model.json alone, which takes no seconds; its MLflow run."""
-    client = mlflow_registry.connect(settings)
+    client = mlflow_server.connect(settings)
     run = client.create_run("0")
     client.log_text(run.info.run_id, content, "model/artifacts/model/model.json")
     client.create_registered_model(settings.model)
@@ -153,13 +153,13 @@ def register_by_hand(settings: Settings, content: str) -> str:
 def test_the_first_version_of_another_mlflow_is_another_model(registry: Settings, tmp_path: Path) -> None:
     moved = replace(registry, mlflow_uri=f"sqlite:///{tmp_path}/production.db")
     demo_run, run = register_by_hand(registry, "demo"), register_by_hand(moved, "production")
-    demo = mlflow_registry.fetch_model(registry, 1, demo_run)
+    demo = registered_model.fetch_model(registry, 1, demo_run)
     assert (demo / "model.json").read_text() == "demo"
     with pytest.raises(ModelError, match=rf"from the MLflow run {demo_run}x, saw {run}\. Fix: set NEARLINE_MLFLOW"):
-        mlflow_registry.fetch_model(moved, 1, f"{demo_run}x")
-    assert (mlflow_registry.fetch_model(moved, 1, run) / "model.json").read_text() == "production"
+        registered_model.fetch_model(moved, 1, f"{demo_run}x")
+    assert (registered_model.fetch_model(moved, 1, run) / "model.json").read_text() == "production"
     away = replace(moved, mlflow_uri="http://127.0.0.1:9")
-    assert mlflow_registry.fetch_model(away, 1, demo_run) == demo, "what is there needs no MLflow"
+    assert registered_model.fetch_model(away, 1, demo_run) == demo, "what is there needs no MLflow"
     assert len(list(registry.models_folder.iterdir())) == 2
 
 
@@ -167,41 +167,41 @@ def test_a_champion_without_files_is_named_and_a_day_begins_afresh(
     registry: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = register_by_hand(registry, "gone")
-    mlflow_registry.move_alias(registry, 1)
+    champion_alias.move_alias(registry, 1)
     for kept in list(Path.cwd().rglob("model.json")):  # below the working folder, as there is no server
         shutil.rmtree(kept.parent)
     with pytest.raises(ModelError, match=r"files of version 1 .* saw none. Fix: restore them, or move the alias"):
-        mlflow_registry.fetch_model(registry, 1, run)
+        registered_model.fetch_model(registry, 1, run)
     assert finetune._start(registry, "champion") is None
     assert "starting afresh, as the champion cannot be read" in caplog.text
     assert list(registry.models_folder.iterdir()) == []
 
 
 def test_an_experiment_that_somebody_deleted_is_said(registry: Settings) -> None:
-    mlflow_registry.TrainingRun.named(registry, "a day")
-    client = mlflow_registry.connect(registry)
+    TrainingRun.named(registry, "a day")
+    client = mlflow_server.connect(registry)
     experiment = client.get_experiment_by_name(registry.experiment)
     client.delete_experiment(experiment.experiment_id)
     with pytest.raises(StackError, match=f"deleted it. Fix: mlflow experiments restore .* {experiment.experiment_id}"):
-        mlflow_registry.TrainingRun.named(registry, "the next day")
+        TrainingRun.named(registry, "the next day")
 
 
 @pytest.fixture
 def usual_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where nobody has set MLflow's variable, whatever earlier tests did; undone at the end."""
-    monkeypatch.setenv(mlflow_registry.REQUEST_TIMEOUT, "")
-    monkeypatch.delenv(mlflow_registry.REQUEST_TIMEOUT)
+    monkeypatch.setenv(mlflow_server.REQUEST_TIMEOUT, "")
+    monkeypatch.delenv(mlflow_server.REQUEST_TIMEOUT)
 
 
 @pytest.mark.usefixtures("usual_timeout")
 def test_a_server_that_hangs_is_given_up_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert mlflow_registry.REQUEST_SECONDS <= 10
-    monkeypatch.setattr(mlflow_registry, "REQUEST_SECONDS", 1)
+    assert mlflow_server.REQUEST_SECONDS <= 10
+    monkeypatch.setattr(mlflow_server, "REQUEST_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         settings = Settings(home=tmp_path, mlflow_uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
         with pytest.raises(StackError, match="NEARLINE_MLFLOW_URI"):
-            mlflow_registry.move_alias(settings, 1)
+            champion_alias.move_alias(settings, 1)
     assert 1.0 < time.monotonic() - began < 10.0
 
 
@@ -215,8 +215,8 @@ def test_a_model_may_take_longer_than_an_answer(registry: Settings, monkeypatch:
         return str(download(**arguments))
 
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", watched)
-    mlflow_registry.fetch_model(registry, 1, run)
-    assert (seen, variable.get()) == ([mlflow_registry.TRANSFER_SECONDS], mlflow_registry.REQUEST_SECONDS)
+    registered_model.fetch_model(registry, 1, run)
+    assert (seen, variable.get()) == ([mlflow_server.TRANSFER_SECONDS], mlflow_server.REQUEST_SECONDS)
 
 
 def test_a_new_training_forgets_what_was_said_of_the_last_model(
@@ -268,8 +268,8 @@ def test_the_champion_is_asked_for_with_the_login(
     with HTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         settings = Settings(home=tmp_path, mlflow_uri=f"http://{login}127.0.0.1:{server.server_port}/below/")
-        found = mlflow_registry.champion(settings)
-    assert found == mlflow_registry.Champion(7, "r", "ada", "warm", has_note=True)
+        found = champion_alias.champion(settings)
+    assert found == champion_alias.Champion(7, "r", "ada", "warm", has_note=True)
     path = "/below/api/2.0/mlflow/registered-models/alias?name=nearline-interest&alias=champion"
     assert seen == [(path, header)]
 
@@ -277,10 +277,10 @@ def test_the_champion_is_asked_for_with_the_login(
 def test_a_server_that_is_down_is_named_without_its_password(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, mlflow_uri="http://user:secret@127.0.0.1:9")
     with pytest.raises(StackError, match="NEARLINE_MLFLOW_URI") as failure:
-        mlflow_registry.connect(settings)
+        mlflow_server.connect(settings)
     assert "secret" not in str(failure.value)
     with pytest.raises(StackError, match="make up"):
-        mlflow_registry.connect(replace(settings, mlflow_uri=None, mlflow_port=9))
+        mlflow_server.connect(replace(settings, mlflow_uri=None, mlflow_port=9))
 
 
 def test_mlflows_model_reads_words_of_nothing_as_none(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from mlflow.exceptions import MlflowException
 
 import finetune
 import tiny_models
-from nearline.adapters import mlflow_registry
-from nearline.adapters.mlflow_registry import TrainingRun
+from nearline.adapters import champion_alias, mlflow_server, registered_model, training_run
 from nearline.adapters.training_figures import TrainingFigures
+from nearline.adapters.training_run import TrainingRun
 from nearline.daily_training import train_run
 from nearline.errors import InputError, ModelError, StackError
 from nearline.run_folder import RunFolder
@@ -69,12 +69,12 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Iterator[PassingMlflow]:
 
 
 ASKED: dict[str, Callable[[Settings], object]] = {
-    "judgement": lambda settings: mlflow_registry.read_judgement(settings, "run"),
-    "model": lambda settings: mlflow_registry.fetch_model(settings, 1, "run"),
+    "judgement": lambda settings: training_run.read_judgement(settings, "run"),
+    "model": lambda settings: registered_model.fetch_model(settings, 1, "run"),
     "run": lambda settings: TrainingRun.named(settings, "day-1"),
-    "alias": lambda settings: mlflow_registry.move_alias(settings, 1),
-    "registration": lambda settings: TrainingRun(mlflow_registry.connect(settings), "run").register(
-        settings.model, settings.home, {}
+    "alias": lambda settings: champion_alias.move_alias(settings, 1),
+    "registration": lambda settings: registered_model.register(
+        TrainingRun(mlflow_server.connect(settings), "run"), settings.model, settings.home, {}
     ),
 }
 
@@ -92,24 +92,24 @@ def test_an_outage_is_told_as_one(
 def test_what_mlflow_does_not_have_is_no_outage(passing: PassingMlflow, tmp_path: Path) -> None:
     passing.status, passing.error = 404, "RESOURCE_DOES_NOT_EXIST"
     settings = Settings(home=tmp_path, mlflow_uri=passing.address)
-    assert mlflow_registry.read_judgement(settings, "run") is None
+    assert training_run.read_judgement(settings, "run") is None
     with pytest.raises(ModelError, match=r"version 1 of nearline-interest in MLflow, saw RESOURCE_DOES_NOT_EXIST"):
-        mlflow_registry.fetch_model(settings, 1, "run")
+        registered_model.fetch_model(settings, 1, "run")
 
 
 def test_a_judgement_is_read_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = Settings(home=tmp_path, mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
     run = TrainingRun.named(settings, "day-1")
-    assert mlflow_registry.read_judgement(settings, run.run_id) is None
+    assert training_run.read_judgement(settings, run.run_id) is None
     run.log_dict({"accepted": True}, "judgement.json")
-    assert mlflow_registry.read_judgement(settings, run.run_id) == {"accepted": True}
+    assert training_run.read_judgement(settings, run.run_id) == {"accepted": True}
 
 
 def test_figures_wait_for_an_mlflow_that_is_away(
     passing: PassingMlflow, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = mlflow_registry.connect(Settings(home=tmp_path, mlflow_uri=passing.address))
+    client = mlflow_server.connect(Settings(home=tmp_path, mlflow_uri=passing.address))
     figures = TrainingFigures(TrainingRun(client, "run"), pause=0.0)
     for step in range(3):
         figures.log({"loss": 1.0}, step)

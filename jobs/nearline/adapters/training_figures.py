@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 
-from nearline.adapters.mlflow_registry import TrainingRun
+from nearline.adapters.training_run import TrainingRun
 from nearline.errors import StackError
 
 log = logging.getLogger("nearline.training")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nearline.adapters.mlflow_registry import TrainingRun, connect
+from nearline.adapters.mlflow_server import connect
+from nearline.adapters.training_run import TrainingRun
 from nearline.settings import Settings
 
 EXPERIMENT = "nearline-tune"
