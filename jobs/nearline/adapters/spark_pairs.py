@@ -5,12 +5,13 @@ Events have the columns event_id, user_id, item_id, kind, text, weight and ``at`
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from nearline.core.transitions import FADINGS, SHRINKAGE, SUCCESSORS, WINDOW
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 SEARCH_EVENTS = 5
 SEARCH_MICROSECONDS = 10 * 60 * 1_000_000
@@ -57,31 +58,44 @@ def transitions(met: DataFrame) -> DataFrame:
         "next_item_id as item_id", "item_id as next_item_id", "next_at", "count"
     )
     age = (F.lit(last or 0) - F.col("next_at")) / span
-    faded = [
-        F.struct(F.lit(fading).alias("fading"), F.sum(F.col("count") * F.pow(F.lit(0.5), age * fading)).alias("count"))
-        for fading in FADINGS
-    ]
+    # A column for each fading, and rows for each only at the end: what is shuffled and sorted is a third.
+    columns = {fading: f"count_{number}" for number, fading in enumerate(FADINGS)}
     counts = (
         pairs.select("item_id", "next_item_id", "next_at", "count")
         .unionByName(tied)
         .groupBy("item_id", "next_item_id")
-        .agg(F.array(*faded).alias("faded"))
-        .select("item_id", "next_item_id", F.explode("faded").alias("faded"))
-        .select("item_id", "next_item_id", "faded.*")
+        .agg(*(F.sum(F.col("count") * F.pow(F.lit(0.5), age * fading)).alias(name) for fading, name in columns.items()))
         .cache()  # read three times
     )
-    back = counts.selectExpr("fading", "next_item_id as item_id", "item_id as next_item_id", "count")
-    both = counts.unionByName(back).groupBy("fading", "item_id", "next_item_id").agg(F.sum("count").alias("count"))
-    outgoing, incoming = (
-        F.sum("count").over(Window.partitionBy("fading", side)) for side in ("item_id", "next_item_id")
+    back = counts.selectExpr("next_item_id as item_id", "item_id as next_item_id", *columns.values())
+    both = (
+        counts.unionByName(back)
+        .groupBy("item_id", "next_item_id")
+        .agg(*(F.sum(name).alias(name) for name in columns.values()))
+        .cache()  # read three times
     )
-    following = counts.withColumn("near", F.lit(False)).withColumn("weight", F.col("count") / F.sqrt(outgoing))
-    near = both.withColumn("near", F.lit(True)).withColumn(
-        "weight", F.col("count") / F.sqrt((outgoing + SHRINKAGE) * (incoming + SHRINKAGE))
+    following = counts.join(_totals(counts, columns.values(), "item_id"), "item_id").select(
+        "item_id", "next_item_id", _readings(columns, False, lambda name: F.col(f"item_id_{name}"))
     )
-    best = Window.partitionBy("fading", "near", "item_id").orderBy(F.desc("weight"), "next_item_id")
+    near = (
+        both.join(_totals(both, columns.values(), "item_id"), "item_id")
+        .join(_totals(both, columns.values(), "next_item_id"), "next_item_id")
+        .select(
+            "item_id",
+            "next_item_id",
+            _readings(
+                columns,
+                True,
+                lambda name: (F.col(f"item_id_{name}") + SHRINKAGE) * (F.col(f"next_item_id_{name}") + SHRINKAGE),
+            ),
+        )
+    )
+    best = Window.partitionBy("item_id", "fading", "near").orderBy(F.desc("weight"), "next_item_id")
     kept = (
-        following.unionByName(near).withColumn("place", F.row_number().over(best)).where(F.col("place") <= SUCCESSORS)
+        following.unionByName(near)
+        .select("item_id", "next_item_id", "reading.*")
+        .withColumn("place", F.row_number().over(best))
+        .where(F.col("place") <= SUCCESSORS)
     )
     kept = kept.cache()  # read twice
     largest = kept.groupBy("fading", "near").agg(F.max("weight").alias("largest"))
@@ -91,6 +105,31 @@ def transitions(met: DataFrame) -> DataFrame:
         .select("fading", "near", "item_id", "next_item_id", "weight")
         .where("weight > 0")
     )
+
+
+def _totals(counts: DataFrame, columns: Iterable[str], side: str) -> DataFrame:
+    """The sum of each column for each item of a side, as ``side_column``."""
+    from pyspark.sql import functions as F
+
+    return counts.groupBy(side).agg(*(F.sum(name).alias(f"{side}_{name}") for name in columns))
+
+
+def _readings(columns: Mapping[float, str], near: bool, popular: Callable[[str], Column]) -> Column:
+    """Rows of fading, near and weight: the column of each fading over the root of how popular the items are by it."""
+    from pyspark.sql import functions as F
+
+    return F.explode(
+        F.array(
+            *(
+                F.struct(
+                    F.lit(fading).alias("fading"),
+                    F.lit(near).alias("near"),
+                    (F.col(name) / F.sqrt(popular(name))).alias("weight"),
+                )
+                for fading, name in columns.items()
+            )
+        )
+    ).alias("reading")
 
 
 def item_pairs(counted: DataFrame) -> DataFrame:
