@@ -24,9 +24,10 @@ import psycopg
 
 from nearline.adapters.drain import LOCK_SECONDS, Drain
 from nearline.adapters.history_reader import Encoder
-from nearline.adapters.interest_ledger import InterestLedger, ShardsChanged
+from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import connect, queries
 from nearline.adapters.registered_model import fetch_model
+from nearline.adapters.shard import ShardsChanged
 from nearline.adapters.stop import Stop
 from nearline.adapters.version_tables import take_version
 from nearline.errors import DatabaseError, DatabaseUnreachable, InputError, run_job

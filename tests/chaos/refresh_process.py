@@ -33,7 +33,7 @@ import numpy as np  # noqa: E402
 import psycopg  # noqa: E402
 
 import refresh_interests  # noqa: E402
-from nearline.adapters import drain, interest_ledger  # noqa: E402
+from nearline.adapters import drain, interest_ledger, interest_writer  # noqa: E402
 from nearline.adapters.new_items import NewItems  # noqa: E402
 from nearline.adapters.postgres import connect, queries  # noqa: E402
 from nearline.adapters.promotion import PLACING_SECONDS  # noqa: E402
@@ -172,7 +172,7 @@ def _make_small(batch: int | None, people: int | None) -> None:
         drain.EVENTS_A_BATCH = batch
         drain.next_size = lambda size, seconds: batch
     if people:
-        interest_ledger.USERS_A_BATCH = people
+        interest_writer.USERS_A_BATCH = people
 
 
 def publish(settings: Settings, version: int) -> int:
@@ -186,7 +186,7 @@ def publish(settings: Settings, version: int) -> int:
             connection.execute("delete from nearline_data.model_version where model_version = %s", (version,))
             connection.execute("delete from nearline_data.refresh_batch where model_version = %s", (version,))
         ledger = open_shop(connection, version, live=False)
-        ledger.model = ledger._reader.model = Fragile()
+        ledger.writer.model = ledger.writer.reader.model = Fragile()
         print(f"started {version} {ledger.position(lock=False)}", flush=True)
         items = NewItems(ledger)
         items.take_for(PLACING_SECONDS)

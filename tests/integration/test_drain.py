@@ -209,7 +209,7 @@ def test_a_run_that_stands_still_is_named_and_one_that_works_is_left_alone(
     open_shop(connection)
     long_ago = "now() - interval '2 minutes'"
     with connect(settings, autocommit=True) as gone, connect(settings, autocommit=True) as works:
-        assert InterestLedger(gone, MeanOfHistory(), 1).lock()
+        assert InterestLedger(gone, MeanOfHistory(), 1).shard.lock()
         record(connection, "first")
         connection.execute(f"update nearline_data.cursor set moved_at = {long_ago}".encode())
         assert run_once(settings).events == 0, "the event is new: the other run may be about to read it"

@@ -163,7 +163,7 @@ def test_without_an_event_means_as_if_it_were_forgotten(connection: Connection) 
         with connection.transaction(force_rollback=True):
             connection.execute("select nearline.forget_event('u', %s)", (event,))
             # In the same transaction, so no step would read it: its people are refreshed by name.
-            ledger._refresh(["u"], ledger.position())
+            ledger.writer.refresh(["u"], ledger.position())
             vector = vectors[event]
             assert vector is not None
             assert np.array_equal(vector, stored(connection)), "bit for bit"
@@ -387,7 +387,7 @@ def test_two_shards_measure_each_its_people(connection: Connection) -> None:
     for user in people:
         record(connection, user, ACTS[:2])
     shards = [InterestLedger(connection, MeanOfHistory(), 1, shard, 2) for shard in range(2)]
-    shards[0].set_shards()
+    shards[0].shard.divide()
     for shard in shards:
         shard.catch_up()
     for user in people:

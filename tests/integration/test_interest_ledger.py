@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 import refresh_interests
 from nearline.adapters import promotion
-from nearline.adapters.interest_ledger import InterestLedger, ShardsChanged
+from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.new_items import NewItems
 from nearline.adapters.postgres import Connection, connect, dsn
+from nearline.adapters.shard import ShardsChanged
 from nearline.core.position import Position
 from nearline.settings import Settings
 from small_shop import ITEMS, MeanOfHistory, open_shop, vector_of
@@ -122,10 +123,10 @@ def test_a_batch_that_dies_is_as_if_it_never_was(connection: Connection) -> None
 
 def test_only_one_writer_at_a_time(settings: Settings, connection: Connection) -> None:
     ledger = open_shop(connection)
-    assert ledger.lock()
+    assert ledger.shard.lock()
     with connect(settings, autocommit=True) as other:
-        assert not InterestLedger(other, MeanOfHistory(), 1).lock()
-        assert InterestLedger(other, MeanOfHistory(), 2).lock(), "another version is another writer's"
+        assert not InterestLedger(other, MeanOfHistory(), 1).shard.lock()
+        assert InterestLedger(other, MeanOfHistory(), 2).shard.lock(), "another version is another writer's"
 
 
 def test_a_vector_never_forgets_what_it_knew(settings: Settings, connection: Connection) -> None:
@@ -166,8 +167,8 @@ def test_the_order_of_arrival_does_not_matter(connection: Connection, order: lis
     straight = connection.execute(
         "select vector, event_count from nearline_data.user_interest where user_id = %s", (user,)
     ).fetchone()
-    history = ledger._reader.read({user: Position(2**60 + 5)}).histories[0]
-    expected = ledger._scaled(MeanOfHistory().interests([history]))[0]
+    history = ledger.writer.reader.read({user: Position(2**60 + 5)}).histories[0]
+    expected = ledger.writer.scaled(MeanOfHistory().interests([history]))[0]
     assert straight is not None
     assert np.array_equal(straight[0], expected)
     assert straight[1] == 8
@@ -222,7 +223,7 @@ def test_a_replay_divides_people_as_they_are_divided(
     record_many(connection, 20)
     for shard in range(3):
         ledger = InterestLedger(connection, MeanOfHistory(), 1, shard, 3)
-        ledger.set_shards()
+        ledger.shard.divide()
         ledger.catch_up()
     monkeypatch.setenv("NEARLINE_DSN", dsn(settings))
     monkeypatch.setattr(refresh_interests, "_load", lambda *_: MeanOfHistory())
@@ -256,8 +257,8 @@ def test_shards_may_change_at_any_time(settings: Settings, connection: Connectio
     for seed, count in enumerate(counts, start=1):
         ledgers = [InterestLedger(connection, MeanOfHistory(), 1, shard, count) for shard in range(count)]
         old = InterestLedger(connection, MeanOfHistory(), 1, 0, [1, *counts][seed - 1])
-        ledgers[0].set_shards()
-        if count != old.shard_count:
+        ledgers[0].shard.divide()
+        if count != old.shard.count:
             with pytest.raises(ShardsChanged):
                 old.step()
         record_many(connection, 20, seed)
@@ -380,7 +381,7 @@ def test_a_comment_is_its_item_and_its_words(connection: Connection) -> None:
     ledger = open_shop(connection)
     connection.execute("select nearline.record_event('u1', 'comment', 'hiking-page-1', with_text => 'good for baking')")
     ledger.catch_up()
-    history = ledger._reader.read({"u1": Position(2**60 + 5)}).histories[0]
+    history = ledger.writer.reader.read({"u1": Position(2**60 + 5)}).histories[0]
     expected = (vector_of("hiking-page-1") + MeanOfHistory().query_vectors(["baking"])[0]) / 2
     np.testing.assert_allclose(history.vectors[0], expected)
 
@@ -390,7 +391,7 @@ def test_words_of_nothing_are_none(connection: Connection) -> None:
     connection.execute("select nearline.record_event('u1', 'comment', 'hiking-page-1', with_text => E' \t')")
     connection.execute("select nearline.record_event('u1', 'search', with_text => '  ')")
     ledger.catch_up()
-    history = ledger._reader.read({"u1": Position(2**60 + 5)}).histories[0]
+    history = ledger.writer.reader.read({"u1": Position(2**60 + 5)}).histories[0]
     np.testing.assert_allclose(history.vectors, vector_of("hiking-page-1")[None])
     assert connection.execute(r"select count(*) from nearline_data.query_embedding where query !~ '\S'").fetchone() == (
         0,

@@ -15,9 +15,10 @@ import psycopg
 
 from nearline.adapters.explanations import Explanations
 from nearline.adapters.history_reader import Encoder
-from nearline.adapters.interest_ledger import EVENTS_A_BATCH, InterestLedger, ShardsChanged, Step
+from nearline.adapters.interest_ledger import EVENTS_A_BATCH, InterestLedger, Step
 from nearline.adapters.new_items import NewItems
 from nearline.adapters.postgres import Connection, connect, queries
+from nearline.adapters.shard import ShardsChanged
 from nearline.adapters.stop import Stop
 from nearline.errors import DatabaseError, DatabaseUnreachable
 from nearline.settings import Settings
@@ -128,7 +129,7 @@ class Drain:
             log.info("another run refreshes version %d, shard %d: nothing to do", version, self.shard)
             return True
         try:
-            ledger.set_shards()
+            ledger.shard.divide()
             connection.execute(self._sql["listen"])
             return self._follow(ledger)
         except ShardsChanged:
@@ -149,7 +150,7 @@ class Drain:
                 continue
             # Not amid a large transaction: the next run would list its people again, which takes seconds.
             if large.is_last and time.monotonic() > looked + SUCCESSOR_SECONDS:
-                if ledger.has_successor():
+                if ledger.shard.has_successor():
                     log.info("the next run is ready and takes over")
                     return True
                 looked = time.monotonic()
@@ -218,23 +219,23 @@ class Drain:
 
     def _take_over(self, ledger: InterestLedger) -> bool:
         """Become the one that drains: at once where nobody does, else when all that this run needs is loaded."""
-        if ledger.lock():
+        if ledger.shard.lock():
             return True
         if self._wait_for_lock <= 0:
             return False
-        ledger.model.get_ready()
+        ledger.writer.model.get_ready()
         give_up = time.monotonic() + self._wait_for_lock
         is_next = False
         try:
-            while not ledger.lock():
-                is_next = is_next or ledger.lock_next()
+            while not ledger.shard.lock():
+                is_next = is_next or ledger.shard.lock_next()
                 if time.monotonic() > give_up or self.stop.is_set():
                     return False
                 self.stop.wait(BUSY_SECONDS)
             return True
         finally:
             if is_next:
-                ledger.unlock_next()
+                ledger.shard.unlock_next()
 
 
 def next_size(size: int, seconds: float) -> int:

@@ -27,6 +27,7 @@ class Explanations:
 
     def __init__(self, ledger: InterestLedger) -> None:
         self.ledger = ledger
+        self._shard = ledger.shard
         self._sql = queries("explanations")
 
     def take(self) -> int:
@@ -37,39 +38,28 @@ class Explanations:
         ShardsChanged
             When the people were divided anew.
         """
-        if not self._rows("is_asked")[0][0]:  # nearly always; and a look costs no transaction id
+        if not self._shard.rows(self._sql["is_asked"])[0][0]:  # nearly always; and a look costs no transaction id
             return 0
-        with self.ledger.connection.transaction():
+        with self._shard.connection.transaction():
             self.ledger.position()  # nobody else writes vectors of these people until this is done
-            asked = [user for (user,) in self._rows("wanted", max_people=PEOPLE_A_TURN)]
-            stored = self._rows("stored", users=asked)
-            self._execute("forget_measured", users=[user for user, _, _ in stored])
+            asked = [user for (user,) in self._shard.rows(self._sql["wanted"], max_people=PEOPLE_A_TURN)]
+            stored = self._shard.rows(self._sql["stored"], users=asked)
+            self._shard.execute(self._sql["forget_measured"], users=[user for user, _, _ in stored])
             for user, position, interest_at in stored:
                 self._measure(user, position, interest_at)
-            self._execute("take_wanted", users=asked)
+            self._shard.execute(self._sql["take_wanted"], users=asked)
         if stored:
             log.info("measured what single events of %d people contribute: somebody asked", len(stored))
         return len(asked)
 
     def _measure(self, user: str, position: str, interest_at: Any) -> None:
-        rows = self._rows("newest_events", user=user, position=position, max_events=EVENTS_A_PERSON)
-        vectors = self.ledger.interests_without(user, Position.parse(position), [event for (event,) in rows])
-        with self.ledger.connection.cursor() as cursor:
+        rows = self._shard.rows(self._sql["newest_events"], user=user, position=position, max_events=EVENTS_A_PERSON)
+        vectors = self.ledger.writer.interests_without(user, Position.parse(position), [event for (event,) in rows])
+        with self._shard.connection.cursor() as cursor:
             cursor.executemany(
                 self._sql["save_measured"],
                 [
-                    self._values({"user": user, "event": event, "vector": vector, "interest_at": interest_at})
+                    self._shard.values({"user": user, "event": event, "vector": vector, "interest_at": interest_at})
                     for event, vector in vectors.items()
                 ],
             )
-
-    def _rows(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
-        return self.ledger.connection.execute(self._sql[name], self._values(values)).fetchall()
-
-    def _execute(self, name: str, **values: Any) -> None:
-        self.ledger.connection.execute(self._sql[name], self._values(values))
-
-    def _values(self, values: dict[str, Any]) -> dict[str, Any]:
-        ledger = self.ledger
-        ours = {"model_version": ledger.model_version, "shard": ledger.shard, "shard_count": ledger.shard_count}
-        return {**ours, **values}

@@ -67,7 +67,7 @@ class NewItems:
         texts = [item_text(title, description, kind, attributes) for _, kind, title, description, attributes in rows]
         ids = [row[0] for row in rows]
         trends = np.tile(unmet(), (len(rows), 1))  # nobody has met them, as far as the model knows
-        vectors = self.ledger.model.item_vectors(ids, texts, trends)
+        vectors = self.ledger.writer.model.item_vectors(ids, texts, trends)
         with connection.transaction(), connection.cursor() as cursor:
             cursor.executemany(
                 self._sql["save_item"],

@@ -80,7 +80,7 @@ def go_live(
     """
     connection = ledger.connection
     about = {"model_version": ledger.model_version, "by_whom": by, "because": because}
-    ledger.set_shards()
+    ledger.shard.divide()
     events = ledger.catch_up()  # most of it, before anybody has to wait
     # What came after the version was loaded is in what the live one knows of people, so it has to be in this one.
     items = NewItems(ledger)
