@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nearline.adapters import local_stack
+from nearline.adapters import local_stack, stack_servers, stack_status
 from nearline.adapters.home_folder import prepare_home
 from nearline.adapters.memory_watch import MemoryWatch
 from nearline.adapters.postgres import connect
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
             " Fix: unset it, or trigger ingest_files and daily_training in your Airflow."
         )
     stages = Stages()
-    started_here = not local_stack.is_up(settings)
+    started_here = not stack_status.is_up(settings)
     with MemoryWatch(settings) as watch:
         try:
             preparing = _prepare(settings, arguments)
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
                 stages.begin("Starting Postgres, MLflow and Airflow")
                 local_stack.up(settings)
             folder = preparing()
-            api = local_stack.airflow_api(settings)
+            api = stack_servers.airflow_api(settings)
             for dag, conf in (
                 ("ingest_files", {"items": str(_file(folder, "items")), "events": str(_file(folder, "events"))}),
                 ("daily_training", {}),

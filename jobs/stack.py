@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 
-from nearline.adapters import local_stack
+from nearline.adapters import local_stack, stack_status
 from nearline.adapters.home_folder import MARK
 from nearline.errors import StackError, run_job
 from nearline.settings import Settings
@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     if command == "up":
         local_stack.up(settings)
     elif command == "status":
-        parts = local_stack.status(settings)
-        print(local_stack.status_table(parts))
+        parts = stack_status.status(settings)
+        print(stack_status.status_table(parts))
         return 0 if all(part.is_up for part in parts) else 1
     else:
         local_stack.down(settings)

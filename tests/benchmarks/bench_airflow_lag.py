@@ -21,7 +21,7 @@ from figure import Figure, percentile
 from ledger_of_size import add_items, add_people
 from untrained import untrained_model
 
-from nearline.adapters import local_stack
+from nearline.adapters import local_stack, stack_servers
 from nearline.adapters.interest_ledger import InterestLedger
 from nearline.adapters.postgres import Connection, connect
 from nearline.settings import Settings
@@ -56,7 +56,7 @@ def measure(settings: Settings) -> Iterator[Figure]:
                 "select extract(epoch from b.finished_at)::float8, b.lag_ms, b.lag_events"
                 " from nearline_data.refresh_batch b where b.finished_at > %s order by b.finished_at", (began,),
             ).fetchall()  # fmt: skip
-            runs = local_stack.airflow_api(settings)
+            runs = stack_servers.airflow_api(settings)
             boundaries = runs.run_starts("nearline_interests")
         finally:
             local_stack.down(settings, say=lambda _: None)

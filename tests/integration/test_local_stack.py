@@ -12,7 +12,14 @@ import psutil
 import pytest
 
 import stack  # jobs/stack.py
-from nearline.adapters import airflow_environment, embedded_postgres, local_stack
+from nearline.adapters import (
+    airflow_environment,
+    embedded_postgres,
+    local_stack,
+    stack_servers,
+    stack_status,
+    tool_tables,
+)
 from nearline.adapters.processes import Server, stop
 from nearline.errors import StackError
 from nearline.settings import Settings
@@ -46,11 +53,11 @@ def test_up_twice_status_down(local: Settings, monkeypatch: pytest.MonkeyPatch, 
         assert f"export NEARLINE_HOME={local.home}" in said
         assert [*(local.home / "mlflow").glob("migrated-*")]
 
-        before = {part.part: part.pid for part in local_stack.status(local)}
+        before = {part.part: part.pid for part in stack_status.status(local)}
         with pytest.raises(StackError, match="already runs; nothing was changed") as caught:
             stack.main(["up"])
         assert f"http://127.0.0.1:{local.mlflow_port}" in str(caught.value)
-        assert {part.part: part.pid for part in local_stack.status(local)} == before
+        assert {part.part: part.pid for part in stack_status.status(local)} == before
 
         assert stack.main(["status"]) == 0
         table = capsys.readouterr().out
@@ -60,7 +67,7 @@ def test_up_twice_status_down(local: Settings, monkeypatch: pytest.MonkeyPatch, 
     finally:
         assert stack.main(["down"]) == 0
     assert not embedded_postgres.is_running(local)
-    assert [part.state for part in local_stack.status(local)] == ["down", "down", "external"]
+    assert [part.state for part in stack_status.status(local)] == ["down", "down", "external"]
     assert stack.main(["clean"]) == 0
     assert not local.home.exists()
 
@@ -79,7 +86,7 @@ def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
 
 def test_a_server_that_ends_at_once(local: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     command = [sys.executable, "-c", "print('no licence for that'); raise SystemExit(3)"]
-    monkeypatch.setattr(local_stack, "_mlflow_command", lambda settings: command)
+    monkeypatch.setattr(local_stack, "mlflow_command", lambda settings: command)
     said: list[str] = []
     with pytest.raises(StackError, match=r"mlflow ended by itself(.|\n)*no licence for that"):
         local_stack.up(local, say=said.append)
@@ -88,7 +95,7 @@ def test_a_server_that_ends_at_once(local: Settings, monkeypatch: pytest.MonkeyP
 
 def test_a_server_that_lives_and_hangs_is_not_up(local: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_stack, "START_SECONDS", 5.0)
-    (hung,) = local_stack._servers(local)
+    (hung,) = stack_servers.servers(local)
     hung.log.parent.mkdir()
     hung.start([sys.executable, "-c", "import time; time.sleep(300)"], environment={}, folder=local.home)
     said: list[str] = []
@@ -123,7 +130,7 @@ def test_tables_of_an_older_mlflow_are_migrated_once(tmp_path: Path) -> None:
         with pytest.raises(MlflowException, match="out-of-date database schema"):
             utils._verify_schema(engine)  # with which MLflow's server ends
         for _ in range(2):
-            local_stack._migrate_mlflow(settings, lambda part, what: said.append((part, what)))
+            tool_tables.migrate_mlflow(settings, lambda part, what: said.append((part, what)))
         utils._verify_schema(engine)
     finally:
         embedded_postgres.stop(settings)
@@ -190,6 +197,9 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -
         "conn_type": "postgres", "host": "db.example", "port": "6543", "login": "app", "password": "s3cret",
         "schema": "shop", "extra": {"sslmode": "require"},
     }  # fmt: skip
-    commands = [local_stack._mlflow_command(settings), *map(local_stack._airflow_command, local_stack.AIRFLOW_PARTS)]
+    commands = [
+        stack_servers.mlflow_command(settings),
+        *map(stack_servers.airflow_command, stack_servers.AIRFLOW_PARTS),
+    ]
     assert not [word for command in commands for word in command if "s3cret" in word or password in word]
     assert environment["NEARLINE_HOME"] == str(tmp_path)

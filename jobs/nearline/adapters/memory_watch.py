@@ -7,8 +7,8 @@ from types import TracebackType
 
 import psutil
 
-from nearline.adapters import local_stack
 from nearline.adapters.processes import family, memory
+from nearline.adapters.stack_servers import main_processes
 from nearline.settings import Settings
 
 SECONDS_BETWEEN = 3.0
@@ -35,6 +35,6 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while not self._over.wait(SECONDS_BETWEEN):
-            mains = [psutil.Process(), *local_stack.main_processes(self._settings)]
+            mains = [psutil.Process(), *main_processes(self._settings)]
             members = {process.pid: process for main in mains for process in family(main)}
             self.peak = max(self.peak, memory(members.values()))
