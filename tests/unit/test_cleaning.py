@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearline.core.cleaning import MAX_TITLE, Event, Item, Rejection, clean_event, clean_item, clean_text
+from nearline.core.cleaning import MAX_TITLE, Event, Item, Rejection, clean_event, clean_item
+from nearline.core.plain_text import clean_text
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ITEM: dict[str, Any] = {"item_id": "a", "kind": "page", "title": "Tea"}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import math
-import re
-import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from typing import Any
+
+from nearline.core.plain_text import UNPRINTABLE, clean_text
 
 MAX_ID = 500
 """Characters of an id."""
@@ -22,21 +20,11 @@ MAX_TITLE = 10_000
 """Characters. Nobody reads a longer title: such a row has its columns mixed up."""
 MAX_TEXT = 100_000
 """Characters of a description, query, comment or of all attributes; a language model reads the first few hundred."""
-MAX_ROUNDS = 5
-"""What an entity hid may be markup again ("&lt;b&gt;"). Text nested deeper than this is an attack, not a text."""
 CLOCK_SKEW = timedelta(minutes=5)
 """Clocks of honest machines differ by less; the event table has the same limit."""
 MAX_VALUE = 1e15
 """Of a rating, price or amount, either side of zero; the event table has the same limit."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffd\ud800-\udfff]")
-_TAG = re.compile(r"<[a-zA-Z/!?]")
-_ENTITY = re.compile(r"&(#\d+|#[xX][0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]*);")
-_SUSPECT = re.compile(r"[<&\x00-\x1f\x7f-\U0010ffff]|  |^ | $")
-_AMPERSANDS = re.compile(r"&(?:(?:amp|AMP|#0*38|#[xX]0*26);)+")
-_BLOCKS = frozenset(("p", "br", "div", "li", "ul", "ol", "tr", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "hr"))
-_UNREAD = frozenset(("script", "style"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +64,6 @@ class Rejection:
 
 class _Refused(Exception):
     """Carries the reason out of the checks of one row."""
-
-
-def clean_text(text: str) -> str:
-    r"""``text`` as a person sees it: no markup, no unprintable characters, single spaces, Unicode NFC.
-
-    Cleaning twice is cleaning once.
-
-    >>> clean_text("<p>Fish &amp;amp; chips<br>cafe\u0301</p>\n")
-    'Fish & chips café'
-    >>> clean_text("if a < b and b > c")
-    'if a < b and b > c'
-    """
-    if not _SUSPECT.search(text):
-        return text
-    for _ in range(MAX_ROUNDS):
-        cleaned = _clean_once(text)
-        if cleaned == text:
-            return cleaned
-        text = cleaned
-    return _clean_once(re.sub("[<&]", " ", text))
 
 
 def clean_item(row: Mapping[str, Any]) -> Item | Rejection:
@@ -162,48 +130,6 @@ def clean_event(row: Mapping[str, Any], kinds: Collection[str], now: datetime) -
         return Rejection(str(refused))
 
 
-class _Text(HTMLParser):
-    """Collects what is outside of tags."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=False)
-        self.parts: list[str] = []
-        self.unread = 0
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        del attrs
-        self.unread += tag in _UNREAD
-        if tag in _BLOCKS:
-            self.parts.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.unread = max(0, self.unread - (tag in _UNREAD))
-        if tag in _BLOCKS:
-            self.parts.append(" ")
-
-    def handle_data(self, data: str) -> None:
-        if not self.unread:
-            self.parts.append(data)
-
-    def handle_entityref(self, name: str) -> None:
-        self.parts.append(f"&{name};")
-
-    def handle_charref(self, name: str) -> None:
-        self.parts.append(f"&#{name};")
-
-
-def _clean_once(text: str) -> str:
-    if _TAG.search(text):
-        parser = _Text()
-        parser.feed(text)
-        parser.close()
-        text = "".join(parser.parts)
-    if _ENTITY.search(text):
-        text = _AMPERSANDS.sub("&", text)
-        text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
-    return " ".join(unicodedata.normalize("NFC", _UNPRINTABLE.sub(" ", text)).split())
-
-
 def _valid(row: Mapping[str, Any], name: str, limit: int) -> str:
     text = _short(row, name, limit)
     # Readers put U+FFFD where bytes are not UTF-8. In a long text one lost letter does not matter, in these it does.
@@ -227,7 +153,7 @@ def _identifier(row: Mapping[str, Any], name: str, limit: int = MAX_ID) -> str:
     text = _valid(row, name, limit).strip()
     if not text:
         raise _Refused(f"{name} is missing")
-    if _UNPRINTABLE.search(text):
+    if UNPRINTABLE.search(text):
         raise _Refused(f"{name} has unprintable characters")
     if len(text.encode()) > MAX_ID_BYTES:
         raise _Refused(f"{name} has more than {MAX_ID_BYTES:,} bytes")
@@ -250,7 +176,7 @@ def _attributes(row: Mapping[str, Any]) -> str | None:
 def _printable(value: Any) -> Any:
     """``value`` without the characters that Postgres cannot store in jsonb, wherever they are."""
     if isinstance(value, str):
-        return _UNPRINTABLE.sub(" ", value) if _UNPRINTABLE.search(value) else value
+        return UNPRINTABLE.sub(" ", value) if UNPRINTABLE.search(value) else value
     if isinstance(value, dict):
         return {_printable(name): _printable(part) for name, part in value.items()}
     return [_printable(part) for part in value] if isinstance(value, list) else value
