@@ -15,7 +15,9 @@ from nearline.core.transitions import READINGS, transition_table
 from nearline.settings import Settings
 
 
-def test_spark_counts_what_numpy_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent_items", [0, spark_pairs.SENT_ITEMS], ids=["totals are joined", "totals are sent"])
+def test_spark_counts_what_numpy_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent_items: int) -> None:
+    monkeypatch.setattr(spark_pairs, "SENT_ITEMS", sent_items)
     ledger = tiny_models.small_world(people=12)
     ledger.time[:] = np.floor(ledger.time / 1e5) * 1e5  # ties
     spark = session(Settings(home=tmp_path), "test pairs")

@@ -5,7 +5,7 @@ Events have the columns event_id, user_id, item_id, kind, text, weight and ``at`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nearline.core.transitions import FADINGS, SHRINKAGE, SUCCESSORS, WINDOW
@@ -13,6 +13,8 @@ from nearline.core.transitions import FADINGS, SHRINKAGE, SUCCESSORS, WINDOW
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+SENT_ITEMS = 500_000
+"""Of so many items the totals are sent to each executor: about 100 MB, of a memory of 1 GB by default."""
 SEARCH_EVENTS = 5
 SEARCH_MICROSECONDS = 10 * 60 * 1_000_000
 """An item taken within so many events and ten minutes after a search was found by it."""
@@ -36,6 +38,42 @@ def transitions(met: DataFrame) -> DataFrame:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
+    counts = _counts(met).cache()  # read twice
+    totals = counts.groupBy("item_id").agg(
+        *(F.sum(f"c_{place}").alias(f"out_{place}") for place in range(len(FADINGS))),
+        *(F.sum(f"s_{place}").alias(f"n_{place}") for place in range(len(FADINGS))),
+    )
+    totals = totals.cache()  # read twice
+    of_next = totals.selectExpr(
+        "item_id as next_item_id", *(f"n_{place} as next_n_{place}" for place in range(len(FADINGS)))
+    )
+    if totals.count() <= SENT_ITEMS:
+        of_next = F.broadcast(of_next)  # else the counts, which are many more rows, would be moved to it and back
+    best = Window.partitionBy("item_id", "fading", "near").orderBy(F.desc("weight"), "next_item_id")
+    kept = (
+        counts.join(of_next, "next_item_id")
+        .join(totals, "item_id")
+        .select("item_id", "next_item_id", F.explode(F.array(*_readings())).alias("reading"))
+        .select("item_id", "next_item_id", "reading.*")
+        .where("weight > 0")
+        .withColumn("place", F.row_number().over(best))
+        .where(F.col("place") <= SUCCESSORS)
+        .cache()  # read twice
+    )
+    largest = kept.groupBy("fading", "near").agg(F.max("weight").alias("largest"))
+    return (
+        kept.join(F.broadcast(largest), ["fading", "near"])
+        .withColumn("weight", (F.col("weight") / F.col("largest")).cast("float"))
+        .select("fading", "near", "item_id", "next_item_id", "weight")
+        .where("weight > 0")
+    )
+
+
+def _counts(met: DataFrame) -> DataFrame:
+    """Columns item_id, next_item_id, and c_0, s_0, ... for each fading: c(i, j) and s(i, j), where there is either."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
     first, last = met.agg(F.min("at"), F.max("at")).first() or (None, None)
     span = max((last or 0) - (first or 0), 1_000_000)
     line = Window.partitionBy("user_id").orderBy("at", "event_id")
@@ -47,89 +85,48 @@ def transitions(met: DataFrame) -> DataFrame:
         )
         for distance in range(1, WINDOW + 1)
     ]
-    pairs = (
+    # Of two at the same moment none is first: they count in both directions, and twice in the sum of both.
+    tied = F.when(F.col("at") == F.col("next_at"), F.col("count")).otherwise(0.0)
+    both = F.col("count") + tied
+    directions = F.array(
+        F.struct("item_id", "next_item_id", F.col("count").alias("c"), both.alias("s")),
+        F.struct(
+            F.col("next_item_id").alias("item_id"),
+            F.col("item_id").alias("next_item_id"),
+            tied.alias("c"),
+            both.alias("s"),
+        ),
+    )
+    age = (F.lit(last or 0) - F.col("next_at")) / span
+    return (
         met.withColumn("next", F.array(*later))
         .select("item_id", "at", F.explode("next").alias("next"))
         .select("item_id", "at", "next.*")
         .where("next_item_id is not null")
-    )
-    # Of two at the same moment none is first: they count in both directions.
-    tied = pairs.where("at = next_at").selectExpr(
-        "next_item_id as item_id", "item_id as next_item_id", "next_at", "count"
-    )
-    age = (F.lit(last or 0) - F.col("next_at")) / span
-    # A column for each fading, and rows for each only at the end: what is shuffled and sorted is a third.
-    columns = {fading: f"count_{number}" for number, fading in enumerate(FADINGS)}
-    counts = (
-        pairs.select("item_id", "next_item_id", "next_at", "count")
-        .unionByName(tied)
+        .select(F.explode(directions).alias("pair"), age.alias("age"))
+        .select("pair.*", "age")
+        # Once, by item: so they are also summed, joined with the totals and ranked without being moved again.
+        .repartition("item_id")
         .groupBy("item_id", "next_item_id")
-        .agg(*(F.sum(F.col("count") * F.pow(F.lit(0.5), age * fading)).alias(name) for fading, name in columns.items()))
-        .cache()  # read three times
-    )
-    back = counts.selectExpr("next_item_id as item_id", "item_id as next_item_id", *columns.values())
-    both = (
-        counts.unionByName(back)
-        .groupBy("item_id", "next_item_id")
-        .agg(*(F.sum(name).alias(name) for name in columns.values()))
-        .cache()  # read three times
-    )
-    following = counts.join(_totals(counts, columns.values(), "item_id"), "item_id").select(
-        "item_id", "next_item_id", _readings(columns, False, lambda name: F.col(f"item_id_{name}"))
-    )
-    near = (
-        both.join(_totals(both, columns.values(), "item_id"), "item_id")
-        .join(_totals(both, columns.values(), "next_item_id"), "next_item_id")
-        .select(
-            "item_id",
-            "next_item_id",
-            _readings(
-                columns,
-                True,
-                lambda name: (F.col(f"item_id_{name}") + SHRINKAGE) * (F.col(f"next_item_id_{name}") + SHRINKAGE),
-            ),
-        )
-    )
-    best = Window.partitionBy("item_id", "fading", "near").orderBy(F.desc("weight"), "next_item_id")
-    kept = (
-        following.unionByName(near)
-        .select("item_id", "next_item_id", "reading.*")
-        .withColumn("place", F.row_number().over(best))
-        .where(F.col("place") <= SUCCESSORS)
-    )
-    kept = kept.cache()  # read twice
-    largest = kept.groupBy("fading", "near").agg(F.max("weight").alias("largest"))
-    return (
-        kept.join(F.broadcast(largest), ["fading", "near"])
-        .withColumn("weight", (F.col("weight") / F.col("largest")).cast("float"))
-        .select("fading", "near", "item_id", "next_item_id", "weight")
-        .where("weight > 0")
-    )
-
-
-def _totals(counts: DataFrame, columns: Iterable[str], side: str) -> DataFrame:
-    """The sum of each column for each item of a side, as ``side_column``."""
-    from pyspark.sql import functions as F
-
-    return counts.groupBy(side).agg(*(F.sum(name).alias(f"{side}_{name}") for name in columns))
-
-
-def _readings(columns: Mapping[float, str], near: bool, popular: Callable[[str], Column]) -> Column:
-    """Rows of fading, near and weight: the column of each fading over the root of how popular the items are by it."""
-    from pyspark.sql import functions as F
-
-    return F.explode(
-        F.array(
+        .agg(
             *(
-                F.struct(
-                    F.lit(fading).alias("fading"),
-                    F.lit(near).alias("near"),
-                    (F.col(name) / F.sqrt(popular(name))).alias("weight"),
-                )
-                for fading, name in columns.items()
+                F.sum(F.col(name) * F.pow(F.lit(0.5), F.col("age") * fading)).alias(f"{name}_{place}")
+                for place, fading in enumerate(FADINGS)
+                for name in ("c", "s")
             )
         )
-    ).alias("reading")
+    )
+
+
+def _readings() -> Iterator[Column]:
+    """Structs of fading, near and weight, from columns of `_counts` and how much there is of both items."""
+    from pyspark.sql import functions as F
+
+    for place, fading in enumerate(FADINGS):
+        following = F.try_divide(F.col(f"c_{place}"), F.sqrt(f"out_{place}"))
+        shrunk = (F.col(f"n_{place}") + SHRINKAGE) * (F.col(f"next_n_{place}") + SHRINKAGE)
+        for near, weight in ((False, following), (True, F.col(f"s_{place}") / F.sqrt(shrunk))):
+            yield F.struct(F.lit(fading).alias("fading"), F.lit(near).alias("near"), weight.alias("weight"))
 
 
 def item_pairs(counted: DataFrame) -> DataFrame:
